@@ -1,0 +1,52 @@
+# Everything the project takes from elsewhere, in one place. TORCH_DIR (the folder that holds include/, lib/ and
+# share/) wins; otherwise the torch wheel of ./.venv is used.
+set(TORCH_DIR "" CACHE PATH "a libtorch folder; empty: the torch wheel in .venv")
+set(_torch_dir "${TORCH_DIR}")
+if(NOT _torch_dir)
+  file(GLOB _torch_dir ${CMAKE_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch)
+endif()
+if(NOT EXISTS "${_torch_dir}/include/ATen/ATen.h")
+  message(FATAL_ERROR "libtorch not found: run 'make setup', or pass -DTORCH_DIR=/path/to/libtorch")
+endif()
+
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(tomlplusplus REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+
+# The wheel's own CMake package probes for CUDA, MKL and Python and costs seconds; the headers and these libraries are
+# all that is used.
+add_library(steno_torch INTERFACE)
+target_include_directories(steno_torch SYSTEM INTERFACE
+  ${_torch_dir}/include ${_torch_dir}/include/torch/csrc/api/include)
+set(_torch_libs ${_torch_dir}/lib/libtorch_cpu.so ${_torch_dir}/lib/libc10.so)
+if(EXISTS ${_torch_dir}/lib/libtorch_cuda.so)
+  # Device support registers itself when the library is loaded, so the linker must not drop it as unused.
+  list(APPEND _torch_libs -Wl,--no-as-needed ${_torch_dir}/lib/libtorch_cuda.so ${_torch_dir}/lib/libc10_cuda.so
+       -Wl,--as-needed)
+endif()
+target_link_libraries(steno_torch INTERFACE ${_torch_libs})
+target_link_options(steno_torch INTERFACE -Wl,-rpath,${_torch_dir}/lib)
+set(STENO_TORCH_LIB_DIR ${_torch_dir}/lib)
+
+if(STENO_TESTS)
+  find_package(GTest REQUIRED)
+  find_path(RAPIDCHECK_INCLUDE rapidcheck.h REQUIRED)
+  find_library(RAPIDCHECK_LIBRARY rapidcheck REQUIRED)
+endif()
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  # pch_defines and time_macros let ccache cache files that are compiled with the precompiled torch header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
+endif()
+find_program(MOLD mold)
+if(MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
