@@ -2,25 +2,37 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace steno {
 
 // Numbers as stored in files.
 enum class GgmlType : uint32_t {
-  F32 = 0, F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8,
-  Q2_K = 10, Q3_K = 11, Q4_K = 12, Q5_K = 13, Q6_K = 14, BF16 = 30
+  F32 = 0,
+  F16 = 1,
+  Q4_0 = 2,
+  Q4_1 = 3,
+  Q5_0 = 6,
+  Q5_1 = 7,
+  Q8_0 = 8,
+  Q2_K = 10,
+  Q3_K = 11,
+  Q4_K = 12,
+  Q5_K = 13,
+  Q6_K = 14,
+  BF16 = 30
 };
 
 struct GgmlTraits {
-  const char* name;     // nullptr: a type that steno does not read
-  int64_t block_values; // values per block
+  const char* name;      // nullptr: a type that steno does not read
+  int64_t block_values;  // values per block; 0: a type whose size is not known
   int64_t block_bytes;
 };
 
-// Known type numbers that steno cannot read have a name in `ggml_type_name` and no traits (name == nullptr here).
+// Types that steno cannot read have name == nullptr here, and their sizes where those are known.
 GgmlTraits ggml_traits(GgmlType type);
 // For messages: the name of any type number ggml ever gave out, or "type N".
-const char* ggml_type_name(uint32_t type);
+std::string ggml_type_name(uint32_t type);
 
 // Bytes of `values` values; `values` is a multiple of block_values.
 int64_t ggml_bytes(GgmlType type, int64_t values);
@@ -30,5 +42,9 @@ int64_t ggml_bytes(GgmlType type, int64_t values);
 void dequantize_to_f32(GgmlType type, const std::byte* src, float* dst, int64_t values);
 // The same rounded to nearest-even bfloat16 (dst: raw bits).
 void dequantize_to_bf16(GgmlType type, const std::byte* src, uint16_t* dst, int64_t values);
+
+// Index of the first block that has a scale or minimum which is NaN or infinite (F32, F16, BF16: the first such value),
+// or -1. Values of a block without one are finite.
+int64_t find_bad_block(GgmlType type, const std::byte* src, int64_t values);
 
 }  // namespace steno

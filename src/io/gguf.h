@@ -18,10 +18,10 @@
 namespace steno {
 
 // Arrays keep their element type; nested arrays are refused (no known file has them).
-using GgufArray = std::variant<std::vector<uint8_t>, std::vector<int8_t>, std::vector<uint16_t>, std::vector<int16_t>,
-                               std::vector<uint32_t>, std::vector<int32_t>, std::vector<float>, std::vector<bool>,
-                               std::vector<std::string_view>, std::vector<uint64_t>, std::vector<int64_t>,
-                               std::vector<double>>;
+using GgufArray =
+    std::variant<std::vector<uint8_t>, std::vector<int8_t>, std::vector<uint16_t>, std::vector<int16_t>,
+                 std::vector<uint32_t>, std::vector<int32_t>, std::vector<float>, std::vector<bool>,
+                 std::vector<std::string_view>, std::vector<uint64_t>, std::vector<int64_t>, std::vector<double>>;
 // Strings are views into the mapped file.
 using GgufValue = std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t, float, bool, std::string_view,
                                uint64_t, int64_t, double, GgufArray>;
@@ -29,8 +29,8 @@ using GgufValue = std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int
 struct GgufTensor {
   std::string_view name;
   std::vector<int64_t> shape;  // row-major, outermost first: a linear layer is [out, in] (the file stores the reverse)
-  GgmlType type;
-  std::span<const std::byte> data;  // view into the mapped file
+  GgmlType type;               // may be one that steno does not read: ggml_traits(type).name == nullptr
+  std::span<const std::byte> data;  // view into the mapped file; empty where the type's size is not known
 
   int64_t numel() const;
 };
@@ -38,8 +38,9 @@ struct GgufTensor {
 class GgufFile {
  public:
   // Opens a file, or all parts of a split file ("-00001-of-0000N.gguf": the first part is named).
-  // Throws InputError that begins with the file's name; no input makes it crash or allocate beyond the file's size.
+  // Throws InputError that names the file; no input makes it crash or allocate more than a few times the file's size.
   static std::shared_ptr<const GgufFile> open(const std::filesystem::path& path);
+  // One whole file; a part of a split file is refused.
   static std::shared_ptr<const GgufFile> parse(std::shared_ptr<const MappedFile> file);
 
   uint32_t version() const;
@@ -74,7 +75,14 @@ class GgufFile {
   std::unique_ptr<Impl> impl_;
 };
 
-// The tensor's values as a new tensor of `dtype` (f32 or bf16; bf16 is rounded from the exact f32 value).
+// The tensor's values as a new tensor of `dtype` (f32 or bf16; bf16 is rounded from the exact f32 value), computed by
+// ATen's threads. Throws InputError that names the tensor when its type cannot be read.
 at::Tensor dequantize(const GgufTensor& tensor, at::ScalarType dtype);
+// Rows [begin, end) only, of a tensor with two or more dimensions: [end - begin, shape[1], ...].
+at::Tensor dequantize_rows(const GgufTensor& tensor, int64_t begin, int64_t end, at::ScalarType dtype);
+
+// Throws InputError that names the tensor and the block when a block's scale (F32, F16, BF16: a value) is NaN or
+// infinite. Reads the whole tensor once.
+void check_scales(const GgufTensor& tensor);
 
 }  // namespace steno
