@@ -23,8 +23,9 @@ pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 # The wheel's own CMake package probes for CUDA, MKL and Python and costs seconds; the headers and these libraries are
 # all that is used.
 add_library(steno_torch INTERFACE)
-target_include_directories(steno_torch SYSTEM INTERFACE
-  ${_torch_dir}/include ${_torch_dir}/include/torch/csrc/api/include)
+# After the system's folders: torch carries headers of another fmt, which do not fit the library that is linked.
+target_compile_options(steno_torch INTERFACE
+  "SHELL:-idirafter ${_torch_dir}/include" "SHELL:-idirafter ${_torch_dir}/include/torch/csrc/api/include")
 set(_torch_libs ${_torch_dir}/lib/libtorch_cpu.so ${_torch_dir}/lib/libc10.so)
 if(EXISTS ${_torch_dir}/lib/libtorch_cuda.so)
   # Device support registers itself when the library is loaded, so the linker must not drop it as unused.

@@ -12,6 +12,9 @@ if(STENO_SANITIZE)
   target_link_options(steno_flags INTERFACE -fsanitize=${STENO_SANITIZE})
 endif()
 
+# Programs are compiled like the libraries (-fPIC, not -fPIE), or the compiler would refuse the shared header.
+set(CMAKE_CXX_COMPILE_OPTIONS_PIE "-fPIC")
+
 # One precompiled header, built once, shared by every target that uses torch.
 file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/pch.cpp CONTENT "// holds the precompiled header\n")
 add_library(steno_pch STATIC ${CMAKE_BINARY_DIR}/pch.cpp)
