@@ -29,8 +29,8 @@ class Tokenizer {
 
   virtual ~Tokenizer() = default;
 
-  // Any bytes are accepted: what is not valid UTF-8 goes through byte tokens where the vocabulary has them; where it has
-  // not, InputError names the byte offset. Nothing is dropped.
+  // Any bytes are accepted: what is not valid UTF-8 goes through byte tokens where the vocabulary has them; where it
+  // has not, InputError names the byte offset. Nothing is dropped.
   virtual std::vector<TokenId> encode(std::string_view text, EncodeOptions options = {}) const = 0;
   // Bytes of the ids, special tokens included unless `skip_special`. Ids outside the vocabulary throw InputError.
   virtual std::string decode(std::span<const TokenId> ids, bool skip_special = false) const = 0;
@@ -65,9 +65,8 @@ class StreamDecoder {
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
   bool skip_special_;
-  std::vector<TokenId> held_;  // ids whose text is not complete yet
-  std::string pending_;
-  bool first_ = true;
+  std::string pending_;  // bytes that are no character yet
+  bool first_ = true;    // nothing was pushed yet that belongs to the text
 };
 
 }  // namespace steno
