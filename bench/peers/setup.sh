@@ -1,0 +1,17 @@
+#!/bin/sh
+# Makes .peers (Python packages of requirements.txt) and build/peers/llama_start. Run by `make peers`; repeats no work.
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$root"
+stamp=.peers/installed
+if ! cmp -s bench/peers/requirements.txt "$stamp"; then
+  [ -x .peers/bin/python ] || python3 -m venv .peers
+  .peers/bin/pip install -q -r bench/peers/requirements.txt
+  cp bench/peers/requirements.txt "$stamp"
+fi
+mkdir -p build/peers
+site=$(.peers/bin/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')
+if [ ! -x build/peers/llama_start ] || [ bench/peers/llama_start.cpp -nt build/peers/llama_start ]; then
+  "${CXX:-c++}" -std=c++20 -O2 -I"$site/include" bench/peers/llama_start.cpp -o build/peers/llama_start \
+    -L"$site/llama_cpp/lib" -lllama -lggml -lggml-base -Wl,-rpath,"$site/llama_cpp/lib"
+fi
