@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "io/shown.h"
 
 namespace steno {
 namespace {
@@ -19,12 +20,6 @@ constexpr size_t kMinTensorBytes = 8 + 1 + 4 + 4 + 8;  // length, one letter, nu
 
 // The numbers of metadata kinds in the file; GgufValue and GgufArray hold the same kinds.
 enum Kind : uint32_t { kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64 };
-
-// Names come from outside: long ones are cut for messages.
-std::string shown(std::string_view name) {
-  return name.size() <= 120 ? std::string(name)
-                            : std::string(name.substr(0, complete_utf8_prefix(name.substr(0, 120)))) + "...";
-}
 
 class Reader {
  public:

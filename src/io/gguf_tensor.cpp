@@ -12,7 +12,7 @@ constexpr int64_t kGrainValues = 32768;
 GgmlTraits readable_traits(const GgufTensor& tensor) {
   const GgmlTraits traits = ggml_traits(tensor.type);
   if (!traits.name)
-    throw InputError("[gguf] tensor '{}': type {} is not supported; convert the model to Q8_0", tensor.name,
+    throw InputError("[gguf] tensor '{}': {} is not supported; convert the model to Q8_0", tensor.name,
                      ggml_type_name(static_cast<uint32_t>(tensor.type)));
   return traits;
 }

@@ -28,7 +28,7 @@ class SafetensorsFile {
   static std::shared_ptr<const SafetensorsFile> open(const std::filesystem::path& path);
   static std::shared_ptr<const SafetensorsFile> parse(std::shared_ptr<const MappedFile> file);
 
-  const std::vector<SafetensorsEntry>& entries() const;  // by name
+  const std::vector<SafetensorsEntry>& entries() const;        // by name
   const std::map<std::string, std::string>& metadata() const;  // "__metadata__"
   const std::filesystem::path& path() const;
   bool has(std::string_view name) const;

@@ -1,0 +1,89 @@
+#include "io/atomic_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace steno {
+namespace {
+
+// A name that no other process and no other AtomicFile of this one has.
+std::filesystem::path temporary_for(const std::filesystem::path& target) {
+  static std::atomic<uint64_t> counter{0};
+  return target.parent_path() / fmt::format(".{}.{}-{}.tmp", target.filename().string(), getpid(), counter++);
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(std::filesystem::path target) : target_(std::move(target)) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(target_, ignored))
+    throw InputError("cannot write '{}': it is a folder", target_.string());
+  if (std::filesystem::is_symlink(target_, ignored)) target_ = std::filesystem::weakly_canonical(target_);
+  do {
+    temporary_ = temporary_for(target_);
+    fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (fd_ < 0 && errno == EEXIST);  // left behind by a process that was killed and had our number
+  if (fd_ < 0) {
+    const int error = errno;
+    if (error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE || error == EIO) fail("create", error);
+    throw InputError("cannot write '{}': {}", target_.string(), std::strerror(error));
+  }
+  // The new file keeps the permissions of the one it replaces.
+  struct stat old {};
+  if (stat(target_.c_str(), &old) == 0) (void)fchmod(fd_, old.st_mode & 07777);
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  close(fd_);
+  unlink(temporary_.c_str());
+}
+
+void AtomicFile::reserve(uint64_t bytes) {
+  needed_ = bytes;
+  if (bytes == 0) return;
+  int result;
+  do result = fallocate(fd_, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes));
+  while (result != 0 && errno == EINTR);
+  // Some file systems cannot reserve; there, write() will tell.
+  if (result != 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO)) fail("write", errno);
+}
+
+void AtomicFile::write(const void* data, size_t bytes) {
+  needed_ = std::max(needed_, written_ + bytes);
+  for (const char* next = static_cast<const char*>(data); bytes > 0;) {
+    const ssize_t count = ::write(fd_, next, bytes);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("write", errno);
+    next += count;
+    bytes -= static_cast<size_t>(count);
+    written_ += static_cast<uint64_t>(count);
+  }
+}
+
+void AtomicFile::commit() {
+  if (fsync(fd_) != 0) fail("write", errno);
+  if (rename(temporary_.c_str(), target_.c_str()) != 0) fail("replace", errno);
+  close(fd_);  // cannot lose data any more
+  fd_ = -1;
+  // The new name must survive a power cut, too. A folder that cannot be opened for reading is no reason to fail.
+  const std::filesystem::path folder = target_.has_parent_path() ? target_.parent_path() : ".";
+  const int folder_fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder_fd < 0) return;
+  fsync(folder_fd);
+  close(folder_fd);
+}
+
+void AtomicFile::fail(const char* action, int error) const {
+  throw ResourceError("cannot {} '{}': {} ({} of at least {} bytes were written; the old file, if any, is untouched)",
+                      action, target_.string(), std::strerror(error), written_, std::max(needed_, written_));
+}
+
+}  // namespace steno
