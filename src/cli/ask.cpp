@@ -1,0 +1,108 @@
+// steno ask: documents are read once into a memory, every question is answered from a copy of it.
+#include <spdlog/spdlog.h>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "cli/accounting.h"
+#include "cli/documents.h"
+#include "cli/model_path.h"
+#include "cli/prompt.h"
+#include "cli/reading.h"
+#include "cli/verb.h"
+#include "memory/generate.h"
+
+namespace steno {
+namespace {
+
+class Ask : public Verb {
+ public:
+  explicit Ask(CLI::App& root)
+      : Verb(root, "ask", "Read documents into a bounded memory and answer questions from it") {
+    app_->add_option("documents", documents_, "text files, patterns, or - for standard input");
+    app_->add_option("--question", questions_, "what to answer; may be repeated")->allow_extra_args(false);
+    add_method_flags(*app_, method_);
+    add_answer_flags(*app_, answer_);
+  }
+
+  void run(StandardOutput& out) override {
+    check();
+    const GenerateOptions options = generate_options(answer_, common_);
+    const LoadOptions load = load_options(common_);
+    const MemoryChoice memory = choose_memory("ask", method_);
+    const std::string text = join_documents(read_documents("ask", documents_));
+    model_ = load_model(find_model(common_.model), load);
+    const ChatFormat format = choose_chat_format(*model_.tokenizer, answer_.chat_format);
+    const Frame frame = user_frame(format, answer_.system);
+
+    const std::vector<TokenId> ids = encode_document(*model_.tokenizer, frame, text);
+    std::unique_ptr<Stream> stream = memory.method->open_stream(model_.decoder, memory.options);
+    warn_about_span(memory, model_.decoder->config(), static_cast<int64_t>(ids.size()));
+    RunReport report;
+    report.read_s = read_tokens(*stream, ids, !common_.quiet);
+    report.read_tokens = static_cast<int64_t>(ids.size());
+    report.memory = stream->accounting();
+
+    Json answers = Json::array();
+    for (size_t i = 0; i < questions_.size(); ++i) {
+      // The last question may use up the memory itself; every other one gets a copy.
+      const bool last = i + 1 == questions_.size();
+      const std::unique_ptr<Stream> branch = last ? std::move(stream) : stream->fork();
+      answers.push_back(answer(out, *branch, frame, format, questions_[i], options, report));
+    }
+    if (common_.json) {
+      out.write_json(Json{{"model", model_.name},
+                          {"method", memory.method->name()},
+                          {"budget", method_.budget ? Json(*method_.budget) : Json()},
+                          {"answers", std::move(answers)},
+                          {"accounting", report_json(report)}});
+    } else if (!common_.quiet) {
+      fmt::print(stderr, "\n{}", report_text(report));
+    }
+  }
+
+ private:
+  void check() const {
+    if (documents_.empty()) throw UsageError("[ask] name at least one document, or - for standard input");
+    if (questions_.empty()) throw UsageError("[ask] --question is missing");
+    for (const std::string& question : questions_)
+      if (question.find_first_not_of(" \t\r\n") == std::string::npos)
+        throw UsageError("[ask] --question must not be empty");
+  }
+
+  Json answer(StandardOutput& out, Stream& stream, const Frame& frame, const ChatFormat& format,
+              const std::string& question, GenerateOptions options, RunReport& report) {
+    options.stop.insert(options.stop.end(), format.stops().begin(), format.stops().end());
+    if (!common_.json && questions_.size() > 1) out.write("Q: " + question + "\nA: ");
+    const std::vector<TokenId> prompt = encode_question(*model_.tokenizer, frame, question);
+    const Generated generated = [&] {
+      try {
+        return generate(stream, model_.tokenizer, prompt, options, [&](std::string_view piece) {
+          if (!common_.json) out.write(piece);
+        });
+      } catch (const Interrupted&) {
+        throw Interrupted("interrupted: {} tokens read, nothing answered", report.read_tokens);
+      }
+    }();
+    if (!common_.json) out.write(questions_.size() > 1 ? "\n\n" : "\n");
+    if (generated.reason == StopReason::interrupted)
+      throw Interrupted("interrupted: {} tokens read, {} tokens answered", report.read_tokens, generated.tokens.size());
+    if (report.first_token_s == 0) report.first_token_s = generated.first_token_s;
+    report.decoded_tokens += generated.decoded_tokens;
+    report.decode_s += generated.decode_s;
+    return {{"question", question},
+            {"text", generated.text},
+            {"tokens", generated.tokens},
+            {"stop_reason", stop_reason_name(generated.reason)}};
+  }
+
+  std::vector<std::string> documents_, questions_;
+  MethodFlags method_;
+  AnswerFlags answer_;
+  Model model_;
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> make_ask(CLI::App& root) { return std::make_unique<Ask>(root); }
+
+}  // namespace steno
