@@ -57,6 +57,10 @@ class AdapterSet {
   std::vector<std::array<LoraPair, kTargets>> pairs_;  // [layers][target]
 };
 
+// Width of a target layer.
+int64_t target_in(const ModelConfig& model, Target target);
+int64_t target_out(const ModelConfig& model, Target target);
+
 // y + scaling * ((dropout(x) A^T) B^T); y unchanged when the pair is undefined. x [.., in], y [.., out].
 at::Tensor add_lora(const at::Tensor& y, const at::Tensor& x, const LoraPair& pair, const LoraConfig& config);
 

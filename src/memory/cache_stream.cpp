@@ -1,0 +1,200 @@
+#include "memory/cache_stream.h"
+
+#include <ATen/core/grad_mode.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "io/safetensors.h"
+
+namespace steno {
+namespace {
+
+class CacheStream : public Stream {
+ public:
+  CacheStream(std::shared_ptr<const Decoder> decoder, std::shared_ptr<const Retention> rule, const CacheStreamConfig& config)
+      : decoder_(std::move(decoder)), rule_(std::move(rule)), config_(config),
+        bank_(decoder_->config(), decoder_->compute_dtype(), decoder_->device()) {
+    TORCH_CHECK(rule_->visibility(), "rules that look at scores need a stream of their own");
+  }
+
+  FeedResult feed(std::span<const TokenId> tokens, LogitRows logits, const std::function<void(int64_t)>& progress) override {
+    const c10::InferenceMode inference;
+    check_ids(tokens);
+    FeedResult result{seen_, {}};
+    std::vector<at::Tensor> parts;
+    const auto count = static_cast<int64_t>(tokens.size());
+    for (int64_t done = 0; done < count;) {
+      if (interrupted()) throw Interrupted("interrupted after reading {} of {} tokens", done, count);
+      const int64_t steps = std::min(config_.chunk_size, count - done);
+      const bool last = done + steps == count;
+      const LogitRows wanted = logits == LogitRows::last && !last ? LogitRows::none : logits;
+      const at::Tensor out = read_chunk(tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(steps)), wanted);
+      if (out.defined()) parts.push_back(out.squeeze(0));
+      done += steps;
+      if (progress) progress(done);
+    }
+    if (!parts.empty()) result.logits = parts.size() == 1 ? parts[0] : at::cat(parts, 0);
+    if (logits == LogitRows::last) result.first_position = seen_ - 1;
+    return result;
+  }
+
+  void end_of_utterance() override { ++segment_; }
+  int64_t tokens_seen() const override { return seen_; }
+  int64_t chunk_size() const override { return config_.chunk_size; }
+
+  Accounting accounting() const override {
+    Accounting a;
+    a.source_tokens = seen_;
+    a.slots = bank_.size();
+    a.dropped_tokens = seen_ - bank_.size();
+    a.memory_bytes = bank_.memory_bytes();
+    a.allocated_bytes = bank_.allocated_bytes();
+    a.peak_slots = peak_slots_;
+    int64_t next = 0;
+    for (const int64_t position : kept_positions(0, 0)) {
+      if (position > next) a.dropped_ranges.emplace_back(next, position - 1);
+      next = position + 1;
+    }
+    if (next < seen_) a.dropped_ranges.emplace_back(next, seen_ - 1);
+    return a;
+  }
+
+  std::unique_ptr<Stream> fork() const override {
+    const c10::InferenceMode inference;
+    auto copy = std::unique_ptr<CacheStream>(new CacheStream(*this));
+    copy->bank_ = bank_.fork();
+    return copy;
+  }
+
+  std::vector<int64_t> kept_positions(int64_t, int64_t) const override {
+    auto positions = bank_.table().positions();
+    std::sort(positions.begin(), positions.end());
+    return positions;
+  }
+
+  void save(const std::string& path) const override {
+    std::map<std::string, std::string> metadata = {{"format", "steno.stream"}, {"format_version", "1"},
+        {"method", config_.method}, {"method_version", std::to_string(config_.version)},
+        {"tokens_seen", std::to_string(seen_)}, {"segment", std::to_string(segment_)}, {"step", std::to_string(step_)},
+        {"peak_slots", std::to_string(peak_slots_)}};
+    for (const auto& [name, value] : config_.params) metadata["param." + name] = value;
+    write_safetensors(path, bank_.save(), metadata);
+  }
+
+  void load(const std::string& path) override {
+    const auto file = SafetensorsFile::open(path);
+    const auto& metadata = file->metadata();
+    const auto value = [&](const std::string& key) {
+      const auto found = metadata.find(key);
+      if (found == metadata.end()) throw InputError("[load] {}: not a saved stream ('{}' is missing)", path, key);
+      return found->second;
+    };
+    const auto expect = [&](const std::string& key, const std::string& expected) {
+      if (value(key) != expected) throw InputError("[load] {}: {} is '{}', this stream has '{}'", path, key, value(key), expected);
+    };
+    const auto number = [&](const std::string& key) {
+      try {
+        return parse_int("load", key, value(key));
+      } catch (const UsageError& error) {
+        throw InputError("{}: {}", path, error.what());
+      }
+    };
+    expect("format", "steno.stream");
+    expect("format_version", "1");
+    expect("method", config_.method);
+    expect("method_version", std::to_string(config_.version));
+    for (const auto& [name, text] : config_.params) expect("param." + name, text);
+    std::vector<std::pair<std::string, at::Tensor>> tensors;
+    for (const auto& entry : file->entries()) tensors.emplace_back(entry.name, file->tensor(entry.name));
+    const int64_t seen = number("tokens_seen"), segment = number("segment"), step = number("step"), peak = number("peak_slots");
+    try {
+      bank_.load(tensors);
+    } catch (const InputError& error) {
+      throw InputError("[load] {}: {}", path, error.what());
+    }
+    seen_ = seen, segment_ = segment, step_ = step, peak_slots_ = peak;
+  }
+
+ private:
+  CacheStream(const CacheStream&) = default;
+
+  void check_ids(std::span<const TokenId> tokens) const {
+    const int64_t vocab = decoder_->config().vocab;
+    for (const TokenId id : tokens)
+      if (id < 0 || id >= vocab) throw InputError("[stream] token id {} is outside the vocabulary of {}", id, vocab);
+  }
+
+  at::Tensor read_chunk(std::span<const TokenId> tokens, LogitRows logits) {
+    const auto steps = static_cast<int64_t>(tokens.size());
+    // Slots that not even the first query of the chunk reads go first; a single token then needs no mask at all.
+    bank_.evict(rule_->victims(bank_.table(), seen_));
+    bank_.reserve(steps);
+    std::vector<Slot> own(static_cast<size_t>(steps));
+    for (int64_t t = 0; t < steps; ++t) own[static_cast<size_t>(t)] = {seen_ + t, segment_, step_, step_, 0, Role::token};
+
+    const at::Device device = decoder_->device();
+    Input in;
+    at::Tensor ids = at::empty({1, steps}, at::kLong);
+    std::copy(tokens.begin(), tokens.end(), ids.mutable_data_ptr<int64_t>());
+    in.ids = ids.to(device);
+    const at::Tensor positions = at::arange(seen_, seen_ + steps, at::kLong).unsqueeze(0);
+    in.positions = positions.to(device);
+    in.rows = bank_.rows_for(steps);
+    in.mask.allowed = visibility_mask(*rule_->visibility(), bank_.table(), own);
+    if (in.mask.allowed.defined()) in.mask.allowed = in.mask.allowed.to(device);
+    if (has_sliding_layers()) {
+      const auto kept = bank_.table().positions();
+      in.row_positions = at::tensor(kept, at::kLong).unsqueeze(0).to(device);
+    }
+    // Until the memory is full, ranks are positions and nothing is packed.
+    if (config_.positions == PositionMode::packed && config_.start > 0 && seen_ + steps - 1 > config_.packed_limit) {
+      in.front.rows = std::min(config_.start, bank_.size() + steps);
+      in.front.query_positions = positions.clamp_max(config_.packed_limit).to(device);
+    }
+    in.logits = logits;
+    const at::Tensor out = decoder_->run(in).logits;
+
+    bank_.commit(own);
+    peak_slots_ = std::max(peak_slots_, bank_.size());
+    seen_ += steps;
+    ++step_;
+    // After the chunk the memory is back within its budget.
+    bank_.evict(rule_->victims(bank_.table(), config_.order == EvictionOrder::attend_first ? seen_ : seen_ - 1));
+    return out;
+  }
+
+  bool has_sliding_layers() const {
+    const auto& kinds = decoder_->config().kinds;
+    return std::any_of(kinds.begin(), kinds.end(), [](const LayerKind& kind) { return kind.window > 0; });
+  }
+
+  std::shared_ptr<const Decoder> decoder_;
+  std::shared_ptr<const Retention> rule_;
+  CacheStreamConfig config_;
+  Bank bank_;
+  int64_t seen_ = 0, segment_ = 0, step_ = 0, peak_slots_ = 0;
+};
+
+}  // namespace
+
+PositionMode position_mode_named(const std::string& owner, const std::string& name) {
+  if (name == "gaps") return PositionMode::gaps;
+  if (name == "packed") return PositionMode::packed;
+  throw UsageError("[{}] positions is '{}'; it is 'gaps' or 'packed'", owner, name);
+}
+
+EvictionOrder eviction_order_named(const std::string& owner, const std::string& name) {
+  if (name == "evict-first") return EvictionOrder::evict_first;
+  if (name == "attend-first") return EvictionOrder::attend_first;
+  throw UsageError("[{}] order is '{}'; it is 'evict-first' or 'attend-first'", owner, name);
+}
+
+std::unique_ptr<Stream> open_cache_stream(std::shared_ptr<const Decoder> decoder, std::shared_ptr<const Retention> rule,
+                                          const CacheStreamConfig& config) {
+  return std::make_unique<CacheStream>(std::move(decoder), std::move(rule), config);
+}
+
+}  // namespace steno

@@ -1,0 +1,234 @@
+#include "model/decoder.h"
+
+#include <c10/core/GradMode.h>
+#include <ATen/Parallel.h>
+
+#include "base/error.h"
+#include "model/attention.h"
+#include "model/kernels.h"
+#include "model/rope.h"
+
+namespace steno {
+namespace {
+
+bool records(const at::Tensor& x) { return c10::GradMode::is_enabled() && x.requires_grad(); }
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& w, double eps, at::ScalarType out = at::kFloat) {
+  if (records(x) || records(w) || !x.is_cpu()) {
+    const at::Tensor xf = x.to(at::kFloat);
+    return (xf * at::rsqrt(xf.square().mean(-1, true) + eps) * w).to(out);
+  }
+  const at::Tensor xf = x.to(at::kFloat).contiguous();
+  const at::Tensor y = at::empty(xf.sizes(), xf.options().dtype(out));
+  const int64_t n = xf.size(-1), rows = xf.numel() / n;
+  const float* source = xf.const_data_ptr<float>();
+  auto* target = static_cast<std::byte*>(y.mutable_data_ptr());
+  const auto type = out == at::kFloat ? kernels::Num::f32 : kernels::Num::bf16;
+  const int64_t bytes = static_cast<int64_t>(y.element_size());
+  const float* weight = w.const_data_ptr<float>();
+  at::parallel_for(0, rows, std::max<int64_t>(1, 16384 / n), [&](int64_t begin, int64_t end) {
+    kernels::rms_norm(source + begin * n, weight, eps, end - begin, n, target + begin * n * bytes, type);
+  });
+  return y;
+}
+
+at::Tensor activate(const at::Tensor& gate, const at::Tensor& up, Activation activation) {
+  const bool plain = gate.is_cpu() && !records(gate) && !records(up) && activation == Activation::silu &&
+                     gate.dim() >= 2 && gate.stride(-1) == 1 && gate.strides() == up.strides() &&
+                     (gate.scalar_type() == at::kFloat || gate.scalar_type() == at::kBFloat16) &&
+                     gate.scalar_type() == up.scalar_type() &&
+                     (gate.dim() == 2 || gate.size(0) == 1 || gate.stride(0) == gate.size(1) * gate.stride(1));
+  if (!plain) return (activation == Activation::silu ? at::silu(gate) : at::gelu(gate, "tanh")) * up;
+  const at::Tensor y = at::empty(gate.sizes(), gate.options());
+  const int64_t n = gate.size(-1), rows = gate.numel() / n, stride = gate.stride(-2);
+  const auto type = gate.scalar_type() == at::kFloat ? kernels::Num::f32 : kernels::Num::bf16;
+  const int64_t bytes = static_cast<int64_t>(gate.element_size());
+  const auto* g = static_cast<const std::byte*>(gate.const_data_ptr());
+  const auto* u = static_cast<const std::byte*>(up.const_data_ptr());
+  auto* out = static_cast<std::byte*>(y.mutable_data_ptr());
+  at::parallel_for(0, rows, std::max<int64_t>(1, 8192 / n), [&](int64_t begin, int64_t end) {
+    kernels::silu_multiply(g + begin * stride * bytes, u + begin * stride * bytes, type, stride, end - begin, n,
+                           out + begin * n * bytes, type);
+  });
+  return y;
+}
+
+// Restricts `allowed` [B or 1, 1, T, S + T] to keys fewer than `window` positions back. key_positions [B, S + T].
+at::Tensor within_window(const at::Tensor& allowed, const at::Tensor& positions, const at::Tensor& key_positions, int64_t window) {
+  const at::Tensor distance = positions.unsqueeze(2) - key_positions.unsqueeze(1);  // [B, T, S + T]
+  return allowed.logical_and((distance < window).unsqueeze(1));
+}
+
+}  // namespace
+
+Decoder::Decoder(ModelConfig config, DecoderWeights weights, at::ScalarType compute)
+    : config_(std::move(config)), weights_(std::move(weights)), compute_(compute) {}
+
+at::Tensor Decoder::embed(const at::Tensor& ids) const {
+  if (ids.numel() > 0) {
+    const int64_t low = ids.min().item<int64_t>(), high = ids.max().item<int64_t>();
+    if (low < 0 || high >= config_.vocab)
+      throw InputError("[decoder] token id {} is outside the vocabulary of {}", low < 0 ? low : high, config_.vocab);
+  }
+  const at::Tensor x = lookup_rows(weights_.embedding, ids);
+  // Gemma rounds its scale to the embedding's type; in f32 that is the exact root.
+  return config_.embedding_scale == 1 ? x : x * config_.embedding_scale;
+}
+
+at::Tensor Decoder::attention_input(int64_t layer, const at::Tensor& x) const {
+  return rms_norm(x, weights_.layers[layer].attention_norm, config_.norm_eps);
+}
+
+Projected Decoder::project(int64_t layer, const at::Tensor& normed, const AdapterSet* adapters) const {
+  const LayerWeights& w = weights_.layers[layer];
+  const LinearWeight* parts[] = {&w.q, &w.k, &w.v};
+  auto qkv = linear(normed, parts, compute_);
+  if (adapters) {
+    constexpr Target targets[] = {Target::q, Target::k, Target::v};
+    for (size_t i = 0; i < 3; ++i) qkv[i] = add_lora(qkv[i], normed, adapters->pair(layer, targets[i]), adapters->config());
+  }
+  const auto heads = [&](const at::Tensor& y) { return y.unflatten(-1, {-1, config_.d_h}).transpose(1, 2); };
+  Projected p{heads(qkv[0]), heads(qkv[1]), heads(qkv[2])};
+  if (config_.qk_norm) {
+    p.q = rms_norm(p.q, w.q_norm, config_.norm_eps).to(p.v.scalar_type());
+    p.k = rms_norm(p.k, w.k_norm, config_.norm_eps).to(p.v.scalar_type());
+  }
+  return p;
+}
+
+at::Tensor Decoder::rotate(int64_t layer, const at::Tensor& x, const at::Tensor& positions) const {
+  const RopeConfig& rope = config_.kinds[layer].local_rope ? config_.local_rope : config_.rope;
+  return steno::rotate(x, rotary_table(rope, config_.d_h, positions));
+}
+
+at::Tensor Decoder::finish(int64_t layer, const at::Tensor& x, const at::Tensor& attended, const AdapterSet* adapters) const {
+  const LayerWeights& w = weights_.layers[layer];
+  const auto adapted = [&](at::Tensor y, const at::Tensor& in, Target target) {
+    return adapters ? add_lora(y, in, adapters->pair(layer, target), adapters->config()) : y;
+  };
+  at::Tensor out = adapted(linear(attended, w.o, compute_), attended, Target::o);
+  if (config_.sandwich_norm) out = rms_norm(out, w.post_attention_norm, config_.norm_eps);
+  at::Tensor h = x + out;
+  const at::Tensor normed = rms_norm(h, w.mlp_norm, config_.norm_eps);
+  const LinearWeight* parts[] = {&w.gate, &w.up};
+  const auto gate_up = linear(normed, parts, compute_);
+  const at::Tensor inner = activate(adapted(gate_up[0], normed, Target::gate), adapted(gate_up[1], normed, Target::up), config_.activation);
+  at::Tensor mlp = adapted(linear(inner, w.down, compute_), inner, Target::down);
+  if (config_.sandwich_norm) mlp = rms_norm(mlp, w.post_mlp_norm, config_.norm_eps);
+  return h + mlp;
+}
+
+at::Tensor Decoder::final_norm(const at::Tensor& x) const { return rms_norm(x, weights_.final_norm, config_.norm_eps); }
+
+at::Tensor Decoder::head(const at::Tensor& hidden) const { return linear(hidden, weights_.head, compute_).to(at::kFloat); }
+
+Output Decoder::run(const Input& in) const {
+  at::Tensor x = in.embeddings.defined() ? in.embeddings.to(at::kFloat) : embed(in.ids);
+  const int64_t batch = x.size(0), steps = x.size(1);
+  const int64_t rows = in.rows.empty() ? 0 : in.rows[0].in_place ? in.rows[0].used : in.rows[0].k.size(2);
+  const at::Tensor positions =
+      in.positions.defined() ? in.positions
+                             : at::arange(rows, rows + steps, at::kLong).unsqueeze(0).expand({batch, steps}).to(x.device());
+  TORCH_CHECK(in.rows.empty() || static_cast<int64_t>(in.rows.size()) == config_.layers, "rows of every layer or of none");
+  TORCH_CHECK(positions.dim() == 2 && positions.size(1) == steps, "positions must be [B, T]");
+
+  const RotaryTable table = rotary_table(config_.rope, config_.d_h, positions);
+  std::optional<RotaryTable> local, front;
+  bool any_window = false;
+  for (const LayerKind& kind : config_.kinds) {
+    if (kind.local_rope && !local) local = rotary_table(config_.local_rope, config_.d_h, positions);
+    any_window |= kind.window > 0;
+  }
+  if (in.front.rows > 0) {
+    TORCH_CHECK(!local, "front rows with local rotations are not defined");
+    front = rotary_table(config_.rope, config_.d_h, in.front.query_positions);
+  }
+  // Sliding layers need their own mask only when some key is out of reach.
+  std::map<int64_t, at::Tensor> window_masks;
+  if (any_window) {
+    TORCH_CHECK(rows == 0 || in.row_positions.defined(), "row_positions are needed by sliding-window layers");
+    const at::Tensor keys = rows == 0 ? positions : at::cat({in.row_positions.expand({batch, rows}), positions}, 1);
+    const int64_t reach = positions.max().item<int64_t>() - keys.min().item<int64_t>();
+    for (const LayerKind& kind : config_.kinds) {
+      if (kind.window == 0 || kind.window > reach || window_masks.contains(kind.window)) continue;
+      const at::Tensor base = in.mask.allowed.defined()
+          ? in.mask.allowed
+          : at::ones({1, 1, steps, rows + steps}, at::TensorOptions(at::kBool).device(x.device())).tril(rows);
+      window_masks[kind.window] = within_window(base, positions, keys, kind.window);
+    }
+  }
+
+  Output out;
+  if (in.capture.hidden) out.hidden_states.push_back(x);
+  for (int64_t layer = 0; layer < config_.layers; ++layer) {
+    const LayerKind& kind = config_.kinds[layer];
+    const at::Tensor normed = attention_input(layer, x);
+    if (in.capture.attention_input) out.attention_inputs.push_back(normed);
+    const Projected p = project(layer, normed, in.adapters);
+    if (in.capture.unrotated_keys) out.unrotated_keys.push_back(p.k);
+    const RotaryTable& turn = kind.local_rope ? *local : table;
+
+    AttentionInput a;
+    a.scale = config_.attention_scale;
+    a.q = steno::rotate(p.q, turn);
+    if (front) {
+      a.front = in.front.rows;
+      a.q_front = steno::rotate(p.q, *front);
+    }
+    LayerKv own;
+    if (!in.rows.empty() && in.rows[layer].in_place) {
+      const LayerRows& r = in.rows[layer];
+      own = {r.k.narrow(2, r.used, steps), r.v.narrow(2, r.used, steps)};
+      rotate_into(p.k, turn, own.k);
+      own.v.copy_(p.v);
+      a.k = r.k.narrow(2, 0, r.used + steps);
+      a.v = r.v.narrow(2, 0, r.used + steps);
+    } else {
+      own = {steno::rotate(p.k, turn), p.v};
+      a.k = in.rows.empty() ? own.k : at::cat({in.rows[layer].k.to(own.k.scalar_type()), own.k}, 2);
+      a.v = in.rows.empty() ? own.v : at::cat({in.rows[layer].v.to(own.v.scalar_type()), own.v}, 2);
+    }
+    const auto windowed = window_masks.find(kind.window);
+    a.allowed = windowed != window_masks.end() ? windowed->second : in.mask.allowed;
+    if (in.capture.queries) out.queries.push_back(a.q);
+    if (in.capture.kv) out.kv.push_back(own);
+    if (in.capture.mass) out.mass.push_back(attention_mass(a));
+    x = finish(layer, x, attend(a), in.adapters);
+    if (in.capture.hidden) out.hidden_states.push_back(x);
+  }
+  if (in.logits == LogitRows::last) {
+    out.hidden = final_norm(x);
+    out.logits = head(out.hidden.narrow(1, steps - 1, 1));
+  } else if (in.logits == LogitRows::all) {
+    out.hidden = final_norm(x);
+    out.logits = head(out.hidden);
+  } else {
+    out.hidden = final_norm(x);
+  }
+  return out;
+}
+
+Decoder Decoder::merged(const AdapterSet& adapters) const {
+  DecoderWeights weights = weights_;
+  for (int64_t layer = 0; layer < config_.layers; ++layer) {
+    LayerWeights& w = weights.layers[layer];
+    LinearWeight* targets[kTargets] = {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down};
+    for (int i = 0; i < kTargets; ++i) {
+      const LoraPair& pair = adapters.pair(layer, static_cast<Target>(i));
+      if (!pair.defined()) continue;
+      const at::Tensor delta = at::matmul(pair.b, pair.a).to(at::kFloat) * adapters.config().scaling();
+      *targets[i] = LinearWeight((targets[i]->dense(at::kFloat) + delta).to(compute_), targets[i]->bias());
+    }
+  }
+  return Decoder(config_, std::move(weights), compute_);
+}
+
+Mask padding_mask(const at::Tensor& valid) {
+  const int64_t steps = valid.size(1);
+  const at::Tensor causal = at::ones({steps, steps}, valid.options().dtype(at::kBool)).tril();
+  const at::Tensor self = at::eye(steps, valid.options().dtype(at::kBool));
+  // [B, 1, T, T]: keys that are valid and not later, or the query itself.
+  return {causal.logical_and(valid.unsqueeze(1)).logical_or(self).unsqueeze(1)};
+}
+
+}  // namespace steno

@@ -1,0 +1,456 @@
+#include "model/kernels.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+// One source for all instruction sets: GCC's vector extensions say sixteen floats, the clones say how wide a register
+// is, and the loader picks a clone by what the processor has.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define STENO_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define STENO_CLONES
+#endif
+#define STENO_INLINE inline __attribute__((always_inline))
+
+namespace steno::kernels {
+namespace {
+
+using V = float __attribute__((vector_size(64)));     // sixteen floats
+using VI = int32_t __attribute__((vector_size(64)));
+using VU = uint32_t __attribute__((vector_size(64)));
+using B16 = uint8_t __attribute__((vector_size(16)));
+using S16 = int8_t __attribute__((vector_size(16)));
+using H16 = uint16_t __attribute__((vector_size(32)));
+
+STENO_INLINE V load(const float* p) {
+  V v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+STENO_INLINE void store(float* p, V v) { std::memcpy(p, &v, sizeof v); }
+STENO_INLINE V splat(float x) { return V{} + x; }
+
+STENO_INLINE V load(const uint16_t* p) {
+  H16 h;
+  std::memcpy(&h, p, sizeof h);
+  const VU bits = __builtin_convertvector(h, VU) << 16;
+  V v;
+  std::memcpy(&v, &bits, sizeof v);
+  return v;
+}
+// Round to nearest even. NaN stays NaN: its rounding carry is masked out by the quiet bit.
+STENO_INLINE void store(uint16_t* p, V v) {
+  VU bits;
+  std::memcpy(&bits, &v, sizeof bits);
+  const VU rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
+  const VI is_nan = v != v;
+  const VU result = is_nan ? ((bits >> 16) | 0x40u) : rounded;
+  const H16 h = __builtin_convertvector(result, H16);
+  std::memcpy(p, &h, sizeof h);
+}
+STENO_INLINE float load1(const float* p) { return *p; }
+STENO_INLINE float load1(const uint16_t* p) {
+  const uint32_t bits = uint32_t{*p} << 16;
+  float f;
+  std::memcpy(&f, &bits, sizeof f);
+  return f;
+}
+STENO_INLINE void store1(float* p, float x) { *p = x; }
+STENO_INLINE void store1(uint16_t* p, float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  *p = x != x ? static_cast<uint16_t>((bits >> 16) | 0x40u)
+              : static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+}
+
+STENO_INLINE float sum(V v) {
+  float lanes[16];
+  store(lanes, v);
+  float four[4];
+  for (int i = 0; i < 4; ++i) four[i] = (lanes[i] + lanes[i + 4]) + (lanes[i + 8] + lanes[i + 12]);
+  return (four[0] + four[1]) + (four[2] + four[3]);
+}
+
+STENO_INLINE float half_to_float(const std::byte* p) {
+  _Float16 h;
+  std::memcpy(&h, p, sizeof h);
+  return static_cast<float>(h);
+}
+// e^x for x <= 0: 2^n * p(r), degree-6 polynomial of 2^r on [-0.5, 0.5] (Taylor coefficients ln2^k / k!); relative
+// error below 2e-7. Below -87 it is 0.
+STENO_INLINE V exp_nonpositive(V x) {
+  const VI tiny = x < splat(-87.0f);
+  x = tiny ? splat(-87.0f) : x;
+  const V scaled = x * 1.44269504088896341f;
+  const V magic = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to the nearest integer
+  const V n = (scaled + magic) - magic;
+  // r = x - n ln 2 in two steps keeps the digits that n * ln 2 alone would lose.
+  V r = x - n * 0.693145751953125f;
+  r = r - n * 1.42860682030941723e-6f;
+  V p = splat(1.0f / 720);
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const VI power = (__builtin_convertvector(n, VI) + 127) << 23;
+  V two_n;
+  std::memcpy(&two_n, &power, sizeof two_n);
+  p = p * two_n;
+  return tiny ? splat(0.0f) : p;
+}
+
+// ---- block formats: 32 values as two vectors, a scale and an offset ---------------------------------------------------
+
+struct Unpacked {
+  V lo, hi;  // values 0..15 and 16..31, before scale and offset
+  float scale, offset;
+};
+
+STENO_INLINE B16 load_bytes(const std::byte* p) {
+  B16 v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+STENO_INLINE VI widen(B16 v) { return __builtin_convertvector(v, VI); }
+STENO_INLINE V to_float(VI v) { return __builtin_convertvector(v, V); }
+
+// Bit j of `bits` (values 0..15 from the low half) as 16 or 0.
+STENO_INLINE VI fifth_bit(uint32_t bits) {
+  const VI lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return ((VI{} + static_cast<int32_t>(bits & 0xFFFFu)) >> lane & 1) << 4;
+}
+
+template <GgmlType>
+struct Block;
+
+template <>
+struct Block<GgmlType::Q4_0> {
+  static constexpr int64_t bytes = 18;
+  static constexpr bool has_offset = true;
+  static STENO_INLINE Unpacked unpack(const std::byte* p) {
+    const B16 q = load_bytes(p + 2);
+    const float d = half_to_float(p);
+    return {to_float(widen(q & 15)), to_float(widen(q >> 4)), d, -8 * d};
+  }
+};
+template <>
+struct Block<GgmlType::Q4_1> {
+  static constexpr int64_t bytes = 20;
+  static constexpr bool has_offset = true;
+  static STENO_INLINE Unpacked unpack(const std::byte* p) {
+    const B16 q = load_bytes(p + 4);
+    return {to_float(widen(q & 15)), to_float(widen(q >> 4)), half_to_float(p), half_to_float(p + 2)};
+  }
+};
+template <>
+struct Block<GgmlType::Q5_0> {
+  static constexpr int64_t bytes = 22;
+  static constexpr bool has_offset = true;
+  static STENO_INLINE Unpacked unpack(const std::byte* p) {
+    uint32_t high;
+    std::memcpy(&high, p + 2, sizeof high);
+    const B16 q = load_bytes(p + 6);
+    const float d = half_to_float(p);
+    return {to_float(widen(q & 15) | fifth_bit(high)), to_float(widen(q >> 4) | fifth_bit(high >> 16)), d, -16 * d};
+  }
+};
+template <>
+struct Block<GgmlType::Q5_1> {
+  static constexpr int64_t bytes = 24;
+  static constexpr bool has_offset = true;
+  static STENO_INLINE Unpacked unpack(const std::byte* p) {
+    uint32_t high;
+    std::memcpy(&high, p + 4, sizeof high);
+    const B16 q = load_bytes(p + 8);
+    return {to_float(widen(q & 15) | fifth_bit(high)), to_float(widen(q >> 4) | fifth_bit(high >> 16)),
+            half_to_float(p), half_to_float(p + 2)};
+  }
+};
+template <>
+struct Block<GgmlType::Q8_0> {
+  static constexpr int64_t bytes = 34;
+  static constexpr bool has_offset = false;
+  static STENO_INLINE V convert(const std::byte* p) {
+    S16 q;
+    std::memcpy(&q, p, sizeof q);
+    return __builtin_convertvector(__builtin_convertvector(q, VI), V);
+  }
+  static STENO_INLINE Unpacked unpack(const std::byte* p) { return {convert(p + 2), convert(p + 18), half_to_float(p), 0}; }
+};
+template <>
+struct Block<GgmlType::BF16> {
+  static constexpr int64_t bytes = 64;
+  static constexpr bool has_offset = false;
+  static STENO_INLINE Unpacked unpack(const std::byte* p) {
+    const auto* h = reinterpret_cast<const uint16_t*>(p);
+    return {load(h), load(h + 16), 1, 0};
+  }
+};
+template <>
+struct Block<GgmlType::F32> {
+  static constexpr int64_t bytes = 128;
+  static constexpr bool has_offset = false;
+  static STENO_INLINE Unpacked unpack(const std::byte* p) {
+    const auto* f = reinterpret_cast<const float*>(p);
+    return {load(f), load(f + 16), 1, 0};
+  }
+};
+
+template <GgmlType type, int kRows>
+STENO_INLINE void multiply_tile(const std::byte* w, int64_t in, int64_t begin, int64_t end, const float* x,
+                                const float* sums, float* y, int64_t y_stride) {
+  using Format = Block<type>;
+  const int64_t blocks = in / 32;
+  for (int64_t o = begin; o < end; ++o) {
+    const std::byte* p = w + o * blocks * Format::bytes;
+    V acc[kRows];
+    float offset[kRows];
+    for (int r = 0; r < kRows; ++r) acc[r] = V{}, offset[r] = 0;
+    for (int64_t b = 0; b < blocks; ++b, p += Format::bytes) {
+      const Unpacked u = Format::unpack(p);
+      const V scale = splat(u.scale);
+      for (int r = 0; r < kRows; ++r) {
+        const float* xr = x + r * in + b * 32;
+        const V dot = u.lo * load(xr) + u.hi * load(xr + 16);
+        acc[r] += scale * dot;
+        if constexpr (Format::has_offset) offset[r] += u.offset * sums[r * blocks + b];
+      }
+    }
+    for (int r = 0; r < kRows; ++r) y[r * y_stride + o - begin] = sum(acc[r]) + offset[r];
+  }
+}
+
+// One clone per format: the tiles are inlined into it.
+#define STENO_MULTIPLY(TYPE)                                                                                          \
+  STENO_CLONES void multiply_##TYPE(const std::byte* w, int64_t in, int64_t begin, int64_t end, const float* x,       \
+                                    const float* sums, int64_t rows, float* y, int64_t y_stride) {                    \
+    const int64_t blocks = in / 32;                                                                                   \
+    int64_t r = 0;                                                                                                    \
+    for (; r + 4 <= rows; r += 4)                                                                                     \
+      multiply_tile<GgmlType::TYPE, 4>(w, in, begin, end, x + r * in, sums + r * blocks, y + r * y_stride, y_stride); \
+    for (; r < rows; ++r)                                                                                             \
+      multiply_tile<GgmlType::TYPE, 1>(w, in, begin, end, x + r * in, sums + r * blocks, y + r * y_stride, y_stride); \
+  }
+STENO_MULTIPLY(Q4_0)
+STENO_MULTIPLY(Q4_1)
+STENO_MULTIPLY(Q5_0)
+STENO_MULTIPLY(Q5_1)
+STENO_MULTIPLY(Q8_0)
+STENO_MULTIPLY(BF16)
+STENO_MULTIPLY(F32)
+#undef STENO_MULTIPLY
+
+template <class Y>
+STENO_INLINE void norm_row(const float* x, const float* w, double eps, int64_t n, Y* y) {
+  V squares{};
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    const V v = load(x + i);
+    squares += v * v;
+  }
+  float total = sum(squares);
+  for (; i < n; ++i) total += x[i] * x[i];
+  const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(total) / static_cast<double>(n) + eps));
+  for (i = 0; i + 16 <= n; i += 16) store(y + i, load(x + i) * scale * load(w + i));
+  for (; i < n; ++i) store1(y + i, x[i] * scale * w[i]);
+}
+
+template <class D>
+STENO_INLINE void add_row(float* x, const D* delta, int64_t n) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(x + i, load(x + i) + load(delta + i));
+  for (; i < n; ++i) x[i] += load1(delta + i);
+}
+
+template <class X, class Y>
+STENO_INLINE void silu_rows(const X* gate, const X* up, int64_t stride, int64_t rows, int64_t n, Y* y) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const X* g = gate + r * stride;
+    const X* u = up + r * stride;
+    Y* out = y + r * n;
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+      const V a = load(g + i);
+      // 1 / (1 + e^-a) from e^-|a|, so that nothing overflows.
+      const VI negative = a < splat(0.0f);
+      const V e = exp_nonpositive(negative ? a : -a);
+      const V sigmoid = (negative ? e : splat(1.0f)) / (1.0f + e);
+      store(out + i, a * sigmoid * load(u + i));
+    }
+    for (; i < n; ++i) {
+      const float a = load1(g + i);
+      store1(out + i, a / (1.0f + std::exp(-a)) * load1(u + i));
+    }
+  }
+}
+
+template <class X, class Y>
+STENO_INLINE void rotate(const X* x, const float* cos, const float* sin, int64_t half, bool interleaved, Y* y) {
+  if (interleaved) {
+    for (int64_t i = 0; i < half; ++i) {
+      const float a = load1(x + 2 * i), b = load1(x + 2 * i + 1);
+      store1(y + 2 * i, a * cos[i] - b * sin[i]);
+      store1(y + 2 * i + 1, b * cos[i] + a * sin[i]);
+    }
+    return;
+  }
+  for (int64_t i = 0; i < half; ++i) {
+    const float a = load1(x + i), b = load1(x + half + i);
+    store1(y + i, a * cos[i] - b * sin[i]);
+    store1(y + half + i, b * cos[i] + a * sin[i]);
+  }
+}
+
+template <class T>
+STENO_INLINE void attend(const float* q, const float* q_front, int64_t front, int64_t group, int64_t d, const T* k,
+                         const T* v, int64_t row_stride, const uint8_t* allowed, int64_t begin, int64_t end, float* out,
+                         float* max_out, float* sum_out) {
+  const int64_t count = end - begin;
+  const int64_t whole = d / 16 * 16;
+  float scores[kAttendSplit + 16];
+  for (int64_t g = 0; g < group; ++g) {
+    const float* plain = q + g * d;
+    const float* shifted = q_front + g * d;
+    float top = -std::numeric_limits<float>::infinity();
+    for (int64_t j = 0; j < count; ++j) {
+      if (allowed && !allowed[begin + j]) {
+        scores[j] = -std::numeric_limits<float>::infinity();
+        continue;
+      }
+      const T* key = k + (begin + j) * row_stride;
+      const float* query = begin + j < front ? shifted : plain;
+      V dot{};
+      for (int64_t i = 0; i < whole; i += 16) dot += load(query + i) * load(key + i);
+      float score = sum(dot);
+      for (int64_t i = whole; i < d; ++i) score += query[i] * load1(key + i);
+      scores[j] = score;
+      top = score > top ? score : top;
+    }
+    max_out[g] = top;
+    if (top == -std::numeric_limits<float>::infinity()) {
+      sum_out[g] = 0;
+      std::memset(out + g * d, 0, static_cast<size_t>(d) * sizeof(float));
+      continue;
+    }
+    for (int64_t j = count; j < count + 16; ++j) scores[j] = -std::numeric_limits<float>::infinity();
+    V total{};
+    for (int64_t j = 0; j < count; j += 16) {
+      const V e = exp_nonpositive(load(scores + j) - top);
+      total += e;
+      store(scores + j, e);
+    }
+    sum_out[g] = sum(total);
+    float* result = out + g * d;
+    for (int64_t i = 0; i < whole; i += 64) {
+      // Up to four vectors of the head at once stay in registers while the rows stream by.
+      const int64_t width = whole - i < 64 ? (whole - i) / 16 : 4;
+      V acc[4] = {};
+      for (int64_t j = 0; j < count; ++j) {
+        const T* value = v + (begin + j) * row_stride + i;
+        const V p = splat(scores[j]);
+        if (width == 4) {
+          for (int c = 0; c < 4; ++c) acc[c] += p * load(value + 16 * c);
+        } else {
+          for (int64_t c = 0; c < width; ++c) acc[c] += p * load(value + 16 * c);
+        }
+      }
+      for (int64_t c = 0; c < width; ++c) store(result + i + 16 * c, acc[c]);
+    }
+    for (int64_t i = whole; i < d; ++i) {
+      float acc = 0;
+      for (int64_t j = 0; j < count; ++j) acc += scores[j] * load1(v + (begin + j) * row_stride + i);
+      result[i] = acc;
+    }
+  }
+}
+
+const float* f32(const void* p) { return static_cast<const float*>(p); }
+const uint16_t* b16(const void* p) { return static_cast<const uint16_t*>(p); }
+float* f32(void* p) { return static_cast<float*>(p); }
+uint16_t* b16(void* p) { return static_cast<uint16_t*>(p); }
+
+}  // namespace
+
+bool multiplies(GgmlType type) { return type != GgmlType::F16 && ggml_traits(type).name != nullptr; }
+
+STENO_CLONES void block_sums(const float* x, int64_t rows, int64_t in, float* sums) {
+  for (int64_t b = 0; b < rows * in / 32; ++b) sums[b] = sum(load(x + b * 32) + load(x + b * 32 + 16));
+}
+
+void multiply_blocks(GgmlType type, const std::byte* w, int64_t in, int64_t begin, int64_t end, const float* x,
+                     const float* sums, int64_t rows, float* y, int64_t y_stride) {
+  switch (type) {
+    case GgmlType::Q4_0: return multiply_Q4_0(w, in, begin, end, x, sums, rows, y, y_stride);
+    case GgmlType::Q4_1: return multiply_Q4_1(w, in, begin, end, x, sums, rows, y, y_stride);
+    case GgmlType::Q5_0: return multiply_Q5_0(w, in, begin, end, x, sums, rows, y, y_stride);
+    case GgmlType::Q5_1: return multiply_Q5_1(w, in, begin, end, x, sums, rows, y, y_stride);
+    case GgmlType::Q8_0: return multiply_Q8_0(w, in, begin, end, x, sums, rows, y, y_stride);
+    case GgmlType::BF16: return multiply_BF16(w, in, begin, end, x, sums, rows, y, y_stride);
+    case GgmlType::F32: return multiply_F32(w, in, begin, end, x, sums, rows, y, y_stride);
+    default: break;
+  }
+  std::vector<float> row(static_cast<size_t>(in));
+  const int64_t row_bytes = ggml_bytes(type, in);
+  for (int64_t o = begin; o < end; ++o) {
+    dequantize_to_f32(type, w + o * row_bytes, row.data(), in);
+    multiply_F32(reinterpret_cast<const std::byte*>(row.data()), in, 0, 1, x, sums, rows, y + o - begin, y_stride);
+  }
+}
+
+STENO_CLONES void rms_norm(const float* x, const float* w, double eps, int64_t rows, int64_t n, void* y, Num y_type) {
+  for (int64_t r = 0; r < rows; ++r) {
+    if (y_type == Num::f32) norm_row(x + r * n, w, eps, n, static_cast<float*>(y) + r * n);
+    else norm_row(x + r * n, w, eps, n, static_cast<uint16_t*>(y) + r * n);
+  }
+}
+
+STENO_CLONES void add_rms_norm(float* x, const void* delta, Num delta_type, int64_t delta_stride, const float* w,
+                               double eps, int64_t rows, int64_t n, void* y, Num y_type) {
+  for (int64_t r = 0; r < rows; ++r) {
+    if (delta_type == Num::f32) add_row(x + r * n, static_cast<const float*>(delta) + r * delta_stride, n);
+    else add_row(x + r * n, static_cast<const uint16_t*>(delta) + r * delta_stride, n);
+    if (y_type == Num::f32) norm_row(x + r * n, w, eps, n, static_cast<float*>(y) + r * n);
+    else norm_row(x + r * n, w, eps, n, static_cast<uint16_t*>(y) + r * n);
+  }
+}
+
+STENO_CLONES void silu_multiply(const void* gate, const void* up, Num type, int64_t stride, int64_t rows, int64_t n,
+                                void* y, Num y_type) {
+  if (type == Num::f32 && y_type == Num::f32) silu_rows(f32(gate), f32(up), stride, rows, n, f32(y));
+  else if (type == Num::f32) silu_rows(f32(gate), f32(up), stride, rows, n, b16(y));
+  else if (y_type == Num::f32) silu_rows(b16(gate), b16(up), stride, rows, n, f32(y));
+  else silu_rows(b16(gate), b16(up), stride, rows, n, b16(y));
+}
+
+STENO_CLONES void rotate_row(const void* x, Num x_type, const float* cos, const float* sin, int64_t half,
+                             bool interleaved, void* y, Num y_type) {
+  if (x_type == Num::f32 && y_type == Num::f32) rotate(f32(x), cos, sin, half, interleaved, f32(y));
+  else if (x_type == Num::f32) rotate(f32(x), cos, sin, half, interleaved, b16(y));
+  else if (y_type == Num::f32) rotate(b16(x), cos, sin, half, interleaved, f32(y));
+  else rotate(b16(x), cos, sin, half, interleaved, b16(y));
+}
+
+STENO_CLONES void convert_row(const void* x, Num x_type, int64_t n, void* y, Num y_type) {
+  if (x_type == y_type) {
+    std::memcpy(y, x, static_cast<size_t>(n) * (x_type == Num::f32 ? 4 : 2));
+  } else if (x_type == Num::f32) {
+    for (int64_t i = 0; i < n; ++i) store1(b16(y) + i, f32(x)[i]);
+  } else {
+    for (int64_t i = 0; i < n; ++i) f32(y)[i] = load1(b16(x) + i);
+  }
+}
+
+STENO_CLONES void attend_split(const float* q, const float* q_front, int64_t front, int64_t group, int64_t d,
+                               const void* k, const void* v, Num kv_type, int64_t row_stride, const uint8_t* allowed,
+                               int64_t begin, int64_t end, float* out, float* max_out, float* sum_out) {
+  if (kv_type == Num::f32)
+    attend(q, q_front, front, group, d, f32(k), f32(v), row_stride, allowed, begin, end, out, max_out, sum_out);
+  else
+    attend(q, q_front, front, group, d, b16(k), b16(v), row_stride, allowed, begin, end, out, max_out, sum_out);
+}
+
+}  // namespace steno::kernels

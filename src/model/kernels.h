@@ -1,0 +1,51 @@
+// CPU kernels of the inference path: what ATen does in several passes over memory or cannot do at all (products with
+// ggml blocks). Plain pointers, no tensors, no threads of their own: callers split the work. Every kernel has an ATen
+// reference in kernels_test.cpp. Chosen at load time for AVX-512, AVX2 or plain x86-64.
+//
+// Numbers marked T are float or bfloat16 (uint16_t bits); sums are f32.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "io/ggml_types.h"
+
+namespace steno::kernels {
+
+enum class Num : uint8_t { f32, bf16 };
+
+// True when multiply_blocks reads this format (in % 32 == 0, and the block size divides in). Formats without a kernel of
+// their own are dequantised row by row.
+bool multiplies(GgmlType type);
+
+// sums[r * (in / 32) + b] = sum of x[r, 32 b .. 32 b + 31]: needed by formats with an offset per block.
+void block_sums(const float* x, int64_t rows, int64_t in, float* sums);
+
+// y[r * y_stride + o - begin] = sum_i W[o, i] x[r, i] for o in [begin, end). W: blocks of [out, in]. x [rows, in].
+void multiply_blocks(GgmlType type, const std::byte* w, int64_t in, int64_t begin, int64_t end, const float* x,
+                     const float* sums, int64_t rows, float* y, int64_t y_stride);
+
+// y[r, i] = x[r, i] / sqrt(mean(x[r]^2) + eps) * w[i]
+void rms_norm(const float* x, const float* w, double eps, int64_t rows, int64_t n, void* y, Num y_type);
+// x[r, i] += delta[r, i], then as rms_norm. delta rows are `delta_stride` apart.
+void add_rms_norm(float* x, const void* delta, Num delta_type, int64_t delta_stride, const float* w, double eps,
+                  int64_t rows, int64_t n, void* y, Num y_type);
+
+// y[r, i] = act(gate[r, i]) * up[r, i]; rows of gate and up are `stride` apart, rows of y are n apart.
+void silu_multiply(const void* gate, const void* up, Num type, int64_t stride, int64_t rows, int64_t n, void* y,
+                   Num y_type);
+
+// One head row: y = x rotated by (cos, sin)[half]. interleaved: pairs (2i, 2i + 1), else (i, i + half).
+void rotate_row(const void* x, Num x_type, const float* cos, const float* sin, int64_t half, bool interleaved, void* y,
+                Num y_type);
+void convert_row(const void* x, Num x_type, int64_t n, void* y, Num y_type);
+
+// Softmax attention of `group` queries over the rows [begin, end) of one key/value head, as a partial result:
+// out[g * d + i] = sum_j exp(s_j - max_g) v[j, i], max_out[g] = max_j s_j, sum_out[g] = sum_j exp(s_j - max_g).
+// Queries are scaled already. Rows below `front` use q_front. allowed: nullptr or one byte per row (0 = hidden).
+// With nothing visible, max is -inf, sum and out are 0. end - begin <= kAttendSplit.
+inline constexpr int64_t kAttendSplit = 256;
+void attend_split(const float* q, const float* q_front, int64_t front, int64_t group, int64_t d, const void* k,
+                  const void* v, Num kv_type, int64_t row_stride, const uint8_t* allowed, int64_t begin, int64_t end,
+                  float* out, float* max_out, float* sum_out);
+
+}  // namespace steno::kernels

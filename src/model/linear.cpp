@@ -1,0 +1,223 @@
+#include "model/linear.h"
+
+#include <c10/core/GradMode.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "model/kernels.h"
+
+namespace steno {
+namespace {
+
+// From this many rows on, dequantising into a scratch tensor and a dense product win (docs/measurements.md).
+constexpr int64_t kDirectRows = 24;
+// Rows of one scratch tensor: bounds it for the head (V rows) and costs nothing elsewhere.
+constexpr int64_t kScratchRows = 8192;
+
+// Values of a quantised weight into `values` [out, in], f32 or bf16, contiguous rows.
+void dequantize_rows(const LinearWeight& w, const at::Tensor& values) {
+  const int64_t in = w.in();
+  const int64_t row_bytes = ggml_bytes(w.type(), in);
+  void* out = values.mutable_data_ptr();
+  const bool bf16 = values.scalar_type() == at::kBFloat16;
+  at::parallel_for(0, w.out(), 32, [&](int64_t begin, int64_t end) {
+    const std::byte* src = w.blocks() + begin * row_bytes;
+    const int64_t count = (end - begin) * in;
+    if (bf16) dequantize_to_bf16(w.type(), src, static_cast<uint16_t*>(out) + begin * in, count);
+    else dequantize_to_f32(w.type(), src, static_cast<float*>(out) + begin * in, count);
+  });
+}
+
+// How the few-row kernels see a weight.
+struct Blocks {
+  GgmlType type;
+  const std::byte* data;
+};
+
+std::optional<Blocks> as_blocks(const LinearWeight& w) {
+  if (w.in() % 32 != 0) return std::nullopt;
+  if (w.quantised()) {
+    if (!kernels::multiplies(w.type())) return std::nullopt;
+    return Blocks{w.type(), w.blocks()};
+  }
+  const at::Tensor& t = w.tensor();
+  if (!t.is_cpu() || !t.is_contiguous()) return std::nullopt;
+  const auto* data = static_cast<const std::byte*>(t.const_data_ptr());
+  if (t.scalar_type() == at::kBFloat16) return Blocks{GgmlType::BF16, data};
+  if (t.scalar_type() == at::kFloat) return Blocks{GgmlType::F32, data};
+  return std::nullopt;
+}
+
+at::Tensor add_bias(at::Tensor y, const at::Tensor& bias) {
+  return bias.defined() ? y + bias.to(y.scalar_type()) : y;
+}
+
+// x [n, in] -> one [n, out] per weight, f32. All weights share one parallel region.
+std::vector<at::Tensor> multiply_directly(const at::Tensor& x, std::span<const LinearWeight* const> weights,
+                                          std::span<const Blocks> blocks) {
+  const at::Tensor xf = x.to(at::kFloat).contiguous();
+  const int64_t rows = xf.size(0), in = xf.size(1);
+  int64_t total = 0;
+  for (const LinearWeight* w : weights) total += w->out();
+  const at::Tensor y = at::empty({rows, total}, xf.options());
+  std::vector<float> sums(static_cast<size_t>(rows * in / 32));
+  const float* xp = xf.const_data_ptr<float>();
+  kernels::block_sums(xp, rows, in, sums.data());
+  float* yp = y.mutable_data_ptr<float>();
+  // Outputs are independent, so the result does not depend on how many threads share them.
+  at::parallel_for(0, total, 64, [&](int64_t begin, int64_t end) {
+    int64_t first = 0;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      const int64_t last = first + weights[i]->out();
+      const int64_t from = std::max(begin, first), to = std::min(end, last);
+      if (from < to)
+        kernels::multiply_blocks(blocks[i].type, blocks[i].data, in, from - first, to - first, xp, sums.data(), rows,
+                                 yp + from, total);
+      first = last;
+    }
+  });
+  std::vector<at::Tensor> result;
+  int64_t first = 0;
+  for (const LinearWeight* w : weights) {
+    result.push_back(add_bias(y.narrow(1, first, w->out()), w->bias()));
+    first += w->out();
+  }
+  return result;
+}
+
+// x @ W^T with W dequantised for the product and again for the gradient, so that no dense copy of a frozen weight
+// outlives the call.
+class FrozenLinear : public torch::autograd::Function<FrozenLinear> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const LinearWeight* weight,
+                            at::ScalarType compute) {
+    context->saved_data["type"] = static_cast<int64_t>(weight->type());
+    context->saved_data["out"] = weight->out();
+    context->saved_data["in"] = weight->in();
+    context->saved_data["blocks"] = reinterpret_cast<int64_t>(weight->blocks());
+    context->saved_data["compute"] = static_cast<int64_t>(compute);
+    context->saved_data["x"] = static_cast<int64_t>(x.scalar_type());
+    return at::linear(x.to(compute), weight->dense(compute));
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto& saved = context->saved_data;
+    const auto compute = static_cast<at::ScalarType>(saved.at("compute").toInt());
+    const LinearWeight weight(static_cast<GgmlType>(saved.at("type").toInt()), saved.at("out").toInt(),
+                              saved.at("in").toInt(), reinterpret_cast<const std::byte*>(saved.at("blocks").toInt()),
+                              nullptr);
+    const at::Tensor gradient = at::matmul(gradients[0].to(compute), weight.dense(compute));
+    return {gradient.to(static_cast<at::ScalarType>(saved.at("x").toInt())), at::Tensor(), at::Tensor()};
+  }
+};
+
+at::Tensor multiply_scratch(const at::Tensor& x, const LinearWeight& w, at::ScalarType compute) {
+  if (w.out() <= kScratchRows) return at::linear(x, w.dense(compute));
+  at::Tensor y = at::empty({x.size(0), w.out()}, x.options());
+  for (int64_t first = 0; first < w.out(); first += kScratchRows) {
+    const int64_t count = std::min(kScratchRows, w.out() - first);
+    y.narrow(1, first, count).copy_(at::linear(x, w.rows(first, count).dense(compute)));
+  }
+  return y;
+}
+
+}  // namespace
+
+LinearWeight::LinearWeight(at::Tensor dense, at::Tensor bias)
+    : out_(dense.size(0)), in_(dense.size(1)), dense_(std::move(dense)), bias_(std::move(bias)) {}
+
+LinearWeight::LinearWeight(GgmlType type, int64_t out, int64_t in, const std::byte* blocks,
+                           std::shared_ptr<const void> owner, at::Tensor bias)
+    : out_(out), in_(in), bias_(std::move(bias)), type_(type), blocks_(blocks), owner_(std::move(owner)) {}
+
+int64_t LinearWeight::bytes() const {
+  return quantised() ? ggml_bytes(type_, out_ * in_) : static_cast<int64_t>(dense_.nbytes());
+}
+
+LinearWeight LinearWeight::rows(int64_t first, int64_t count) const {
+  const at::Tensor bias = bias_.defined() ? bias_.narrow(0, first, count) : at::Tensor();
+  if (!quantised()) return LinearWeight(dense_.narrow(0, first, count), bias);
+  return LinearWeight(type_, count, in_, blocks_ + ggml_bytes(type_, first * in_), owner_, bias);
+}
+
+at::Tensor LinearWeight::dense(at::ScalarType dtype) const {
+  if (!quantised()) return dense_.to(dtype);
+  const bool direct = dtype == at::kBFloat16 || dtype == at::kFloat;
+  const at::Tensor values = at::empty({out_, in_}, direct ? dtype : at::kFloat);
+  dequantize_rows(*this, values);
+  return values.to(dtype);
+}
+
+at::Tensor linear(const at::Tensor& x, const LinearWeight& weight, at::ScalarType compute) {
+  const LinearWeight* one = &weight;
+  return linear(x, std::span(&one, 1), compute)[0];
+}
+
+std::vector<at::Tensor> linear(const at::Tensor& x, std::span<const LinearWeight* const> weights,
+                               at::ScalarType compute) {
+  const int64_t in = x.size(-1);
+  at::Tensor flat = x.reshape({-1, in});
+  std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
+  const auto restore = [&](at::Tensor y) {
+    shape.back() = y.size(-1);
+    return y.view(shape);
+  };
+  std::vector<at::Tensor> result;
+  const bool records = c10::GradMode::is_enabled() && x.requires_grad();
+
+  if (!records && x.is_cpu() && flat.size(0) <= kDirectRows) {
+    std::vector<Blocks> blocks;
+    for (const LinearWeight* w : weights)
+      if (const auto b = as_blocks(*w)) blocks.push_back(*b);
+    if (blocks.size() == weights.size()) {
+      for (at::Tensor& y : multiply_directly(flat, weights, blocks)) result.push_back(restore(y));
+      return result;
+    }
+  }
+  if (records) {
+    for (const LinearWeight* w : weights) {
+      const at::Tensor y = w->quantised() ? FrozenLinear::apply(flat, w, compute)
+                                          : at::linear(flat.to(compute), w->tensor().to(compute));
+      result.push_back(restore(add_bias(y, w->bias())));
+    }
+    return result;
+  }
+  flat = flat.to(compute);
+  // One product for all of them when every weight has to be dequantised anyway.
+  int64_t total = 0;
+  bool all_quantised = true;
+  for (const LinearWeight* w : weights) total += w->out(), all_quantised &= w->quantised();
+  if (weights.size() > 1 && all_quantised && total <= kScratchRows) {
+    const at::Tensor values = at::empty({total, in}, flat.options());
+    int64_t first = 0;
+    for (const LinearWeight* w : weights) {
+      dequantize_rows(*w, values.narrow(0, first, w->out()));
+      first += w->out();
+    }
+    const at::Tensor y = at::linear(flat, values);
+    first = 0;
+    for (const LinearWeight* w : weights) {
+      result.push_back(restore(add_bias(y.narrow(1, first, w->out()), w->bias())));
+      first += w->out();
+    }
+    return result;
+  }
+  for (const LinearWeight* w : weights) result.push_back(restore(add_bias(multiply_scratch(flat, *w, compute), w->bias())));
+  return result;
+}
+
+at::Tensor lookup_rows(const LinearWeight& weight, const at::Tensor& ids) {
+  if (!weight.quantised()) return at::embedding(weight.tensor(), ids).to(at::kFloat);
+  const at::Tensor flat = ids.reshape(-1).contiguous();
+  const at::Tensor rows = at::empty({flat.size(0), weight.in()}, at::kFloat);
+  const int64_t* id = flat.const_data_ptr<int64_t>();
+  float* out = rows.mutable_data_ptr<float>();
+  for (int64_t r = 0; r < flat.size(0); ++r)
+    dequantize_to_f32(weight.type(), weight.blocks() + ggml_bytes(weight.type(), id[r] * weight.in()),
+                      out + r * weight.in(), weight.in());
+  std::vector<int64_t> shape(ids.sizes().begin(), ids.sizes().end());
+  shape.push_back(weight.in());
+  return rows.view(shape);
+}
+
+}  // namespace steno
