@@ -39,7 +39,8 @@ class Generate : public Verb {
     const Model model = load_model(find_model(common_.model), load);
     const std::vector<TokenId> ids = encode(model, prompt, options);
     if (ids.empty()) throw UsageError("[generate] the prompt is empty and this model has no BOS token to begin with");
-    options.logprobs = logprobs_.value_or(0);
+    // generate() takes 0 as off; with K = 0 the chosen token's own is still wanted.
+    options.logprobs = logprobs_ ? std::max<int64_t>(*logprobs_, 1) : 0;
     options.echo_logprobs = echo_ && logprobs_;
 
     const auto tokens = static_cast<int64_t>(ids.size());
@@ -59,7 +60,7 @@ class Generate : public Verb {
                    {"prompt_tokens", tokens},
                    {"stop_reason", stop_reason_name(generated.reason)}};
       if (logprobs_)
-        json["logprobs"] = logprobs_json(*model.tokenizer, echo_ ? ids : std::vector<TokenId>{}, generated);
+        json["logprobs"] = logprobs_json(*model.tokenizer, echo_ ? ids : std::vector<TokenId>{}, generated, *logprobs_);
       json["accounting"] = report_json(report);
       out.write_json(json);
     } else {
@@ -114,7 +115,7 @@ class Generate : public Verb {
       return generated;
     } catch (const Interrupted&) {
       progress.clear();
-      throw Interrupted("{}", interrupted_text(stream.tokens_seen(), report.read_tokens));
+      throw Interrupted("{}", interrupted_text(std::min(stream.tokens_seen(), report.read_tokens), report.read_tokens));
     }
   }
 

@@ -16,7 +16,7 @@ std::string shown(const std::string& piece) {
 
 class Positions {
  public:
-  explicit Positions(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  Positions(const Tokenizer& tokenizer, int64_t best) : tokenizer_(tokenizer), best_(static_cast<size_t>(best)) {}
 
   // `probs`: nullptr where nothing predicts the token.
   void add(TokenId id, const PositionLogprobs* probs) {
@@ -28,7 +28,7 @@ class Positions {
     chosen_.push_back(probs ? Json(probs->chosen.logprob) : Json());
     if (!probs) return top_.push_back(Json());
     Json best = Json::array();
-    for (const TokenLogprob& one : probs->best)
+    for (const TokenLogprob& one : std::span(probs->best).first(std::min(best_, probs->best.size())))
       best.push_back({{"token", shown(tokenizer_.piece(one.id))}, {"id", one.id}, {"logprob", one.logprob}});
     top_.push_back(std::move(best));
   }
@@ -43,15 +43,16 @@ class Positions {
 
  private:
   const Tokenizer& tokenizer_;
-  size_t offset_ = 0;
+  size_t best_, offset_ = 0;
   Json tokens_ = Json::array(), ids_ = Json::array(), chosen_ = Json::array(), top_ = Json::array(),
        offsets_ = Json::array();
 };
 
 }  // namespace
 
-Json logprobs_json(const Tokenizer& tokenizer, const std::vector<TokenId>& prompt, const Generated& generated) {
-  Positions positions(tokenizer);
+Json logprobs_json(const Tokenizer& tokenizer, const std::vector<TokenId>& prompt, const Generated& generated,
+                   int64_t best) {
+  Positions positions(tokenizer, best);
   // Aligned at the end, since nothing predicts the first token.
   const size_t without = prompt.size() - std::min(prompt.size(), generated.prompt_logprobs.size());
   for (size_t i = 0; i < prompt.size(); ++i)

@@ -1,0 +1,55 @@
+# Bash completion for steno. Installed as PREFIX/share/bash-completion/completions/steno.
+
+# The names come from the program itself, so that a new method needs no change here; asked once per shell.
+_steno_methods() {
+  [ -n "${_steno_method_names-}" ] || _steno_method_names=$("${COMP_WORDS[0]}" methods --names 2>/dev/null)
+  printf '%s\n' "$_steno_method_names"
+}
+
+_steno() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+  local verbs="generate ask tokenize inspect methods"
+  local common="--help --model --device --dtype --threads --seed --json --quiet --verbose --config"
+  local answers="--temperature --top-k --top-p --min-p --repetition-penalty --max-new-tokens --stop --system --chat-format"
+  local memory="--method --budget --chunk --param"
+  local verb="" word
+  COMPREPLY=()
+
+  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    case $word in generate | ask | tokenize | inspect | methods) verb=$word && break ;; esac
+  done
+  if [ -z "$verb" ]; then
+    mapfile -t COMPREPLY < <(compgen -W "$verbs --help --version" -- "$current")
+    return
+  fi
+
+  case $previous in
+    --model | --config | --prompt-file) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
+    --method) mapfile -t COMPREPLY < <(compgen -W "$(_steno_methods)" -- "$current") && return ;;
+    --device) mapfile -t COMPREPLY < <(compgen -W "cpu cuda" -- "$current") && return ;;
+    --dtype) mapfile -t COMPREPLY < <(compgen -W "bf16 f32" -- "$current") && return ;;
+    --chat-format)
+      mapfile -t COMPREPLY < <(compgen -W "chatml smollm qwen llama-2 llama-3 mistral gemma phi-3 plain" -- "$current")
+      return
+      ;;
+    --threads | --seed | --temperature | --top-k | --top-p | --min-p | --repetition-penalty | --max-new-tokens | --stop | \
+      --system | --budget | --chunk | --param | --question | --prompt | --logprobs) return ;;
+  esac
+
+  local flags
+  case $verb in
+    generate) flags="--prompt-file --prompt --chat --echo --logprobs $memory $answers" ;;
+    ask) flags="--question $memory $answers" ;;
+    tokenize) flags="--decode --no-special" ;;
+    inspect) flags="--all" ;;
+    methods) flags="--names" ;;
+  esac
+  if [[ $current == -* ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$common $flags" -- "$current")
+  elif [ "$verb" != methods ]; then
+    mapfile -t COMPREPLY < <(compgen -f -- "$current")
+  fi
+}
+
+# filenames: a folder gets its slash, odd names their quotes; only used where files were offered.
+complete -o filenames -F _steno steno
