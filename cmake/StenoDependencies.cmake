@@ -34,6 +34,12 @@ if(EXISTS ${_torch_dir}/lib/libtorch_cuda.so)
 endif()
 target_link_libraries(steno_torch INTERFACE ${_torch_libs})
 target_link_options(steno_torch INTERFACE -Wl,-rpath,${_torch_dir}/lib)
+# at::parallel_for is a template: without OpenMP in our own files it would run on one thread. libtorch's folder comes
+# first in the run path, so that one OpenMP runtime serves both.
+if(NOT STENO_FUZZ)  # clang would bring a second runtime; a fuzzer is better on one thread
+  target_compile_options(steno_torch INTERFACE -fopenmp)
+  target_link_options(steno_torch INTERFACE -fopenmp)
+endif()
 set(STENO_TORCH_LIB_DIR ${_torch_dir}/lib)
 
 if(STENO_TESTS)

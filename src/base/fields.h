@@ -66,7 +66,8 @@ void set_fields(const std::string& owner, Params& params, const FieldValues& val
     else value = found->second;
   });
   if (used == values.size()) return;
-  for (const auto& [name, text] : values) {
+  for (const auto& item : values) {
+    const std::string& name = item.first;  // clang 14 cannot capture a structured binding
     bool is_known = false;
     params.visit([&](const char* field, auto&, const char*) { is_known |= name == field; });
     if (!is_known)

@@ -95,6 +95,16 @@ TEST_P(EveryType, FindsTheBlockWhoseScaleIsNotFinite) {
     const bool finite = std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
     ASSERT_EQ(find_bad_block(GetParam(), bytes, traits_.block_values), finite ? -1 : 0);
     bad += !finite;
+    // Rounded to bf16, a NaN is still a NaN and an infinity still an infinity.
+    std::vector<uint16_t> rounded(traits_.block_values);
+    dequantize_to_bf16(GetParam(), bytes, rounded.data(), traits_.block_values);
+    for (size_t i = 0; i < values.size() && !finite; ++i) {
+      const float narrow = std::bit_cast<float>(uint32_t{rounded[i]} << 16);
+      ASSERT_EQ(std::isnan(values[i]), std::isnan(narrow)) << values[i] << " " << narrow;
+      if (std::isinf(values[i])) {
+        ASSERT_EQ(values[i], narrow);
+      }
+    }
   }
   EXPECT_GT(bad, 50);
 }

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
 
 #include <cstring>
 #include <fstream>
@@ -110,6 +111,30 @@ TEST_F(SafetensorsFolder, ReadsWhatItWrote) {
   write_safetensors(folder_ / "again.safetensors", golden_tensors(), kGoldenMetadata);
   const auto a = MappedFile::open(path), b = MappedFile::open(folder_ / "again.safetensors");
   EXPECT_TRUE(std::ranges::equal(a->bytes(), b->bytes()));
+}
+
+RC_GTEST_PROP(SafetensorsProperty, AnySetOfTensorsComesBack, ()) {
+  const auto names = *rc::gen::unique<std::vector<std::string>>(
+      rc::gen::map(rc::gen::arbitrary<std::vector<uint16_t>>(), [](const std::vector<uint16_t>& letters) {
+        std::string name = "n";
+        for (uint16_t letter : letters)
+          name += letter % 9 == 0 ? "\n" : letter % 9 == 1 ? "é" : std::string(1, 32 + letter % 95);
+        return name;
+      }));
+  const std::vector<at::ScalarType> types = {at::kFloat, at::kBFloat16, at::kByte, at::kLong, at::kHalf};
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  for (const std::string& name : names) {
+    const auto shape = *rc::gen::resize(4, rc::gen::container<std::vector<int64_t>>(rc::gen::inRange<int64_t>(0, 5)));
+    tensors.emplace_back(name, at::randint(0, 100, shape).to(*rc::gen::elementOf(types)));
+  }
+  const auto metadata = std::map<std::string, std::string>{{"names", std::to_string(names.size())}};
+  const fs::path path = fs::path(testing::TempDir()) / "steno_safetensors_property";
+  write_safetensors(path, tensors, metadata);
+  const auto file = SafetensorsFile::open(path);
+  RC_ASSERT(file->metadata() == metadata);
+  RC_ASSERT(file->entries().size() == tensors.size());
+  for (const auto& [name, tensor] : tensors) RC_ASSERT(same_bits(file->tensor(name), tensor));
+  fs::remove(path);
 }
 
 TEST_F(SafetensorsFolder, WritesStridedTensors) {
