@@ -13,9 +13,13 @@ def _silent(level, text, data):
 
 
 class Session:
-    """One model with one context. `repack`: let llama.cpp store weights in the form that suits the processor best."""
+    """One model with one context.
 
-    def __init__(self, path, threads=2, context=4096, ubatch=512, repack=True):
+    repack: let llama.cpp store the weights in the form that suits the processor best.
+    flash: its fused attention; on a CPU it helps long prompts and may hurt single tokens.
+    """
+
+    def __init__(self, path, threads=2, context=4096, ubatch=512, repack=True, flash=True):
         llama_cpp.llama_log_set(_silent, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         options = llama_cpp.llama_model_default_params()
@@ -26,6 +30,7 @@ class Session:
         options = llama_cpp.llama_context_default_params()
         options.n_ctx = context
         options.n_batch, options.n_ubatch = max(ubatch, 2048), ubatch
+        options.flash_attn_type = int(flash)
         options.n_threads = options.n_threads_batch = threads
         self.context = llama_cpp.llama_init_from_model(self.model, options)
         self.memory = llama_cpp.llama_get_memory(self.context)

@@ -1,10 +1,13 @@
 """llama.cpp's rates for one GGUF file, one JSON object on stdout.
 
-    llama_cpp_bench.py FILE prefill N      prompt tokens per second, the better of two micro-batch sizes
+    llama_cpp_bench.py FILE prefill N      prompt tokens per second
     llama_cpp_bench.py FILE decode N       tokens per second, one at a time, after N tokens
+
+--settings '{"ubatch": 512, "repack": true, "flash": true}' as `choose` found them; without it the best are looked for.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 
@@ -13,26 +16,27 @@ import llama
 DECODED = 64
 
 
-def prefill(arguments):
-    rates = {}
-    for ubatch in sorted({512, min(max(arguments.tokens, 512), 2048)}):
-        session = llama.Session(arguments.file, arguments.threads, ubatch=ubatch)
-        session.prefill_rate(arguments.tokens)
-        rates[ubatch] = [session.prefill_rate(arguments.tokens) for _ in range(arguments.repeat)]
-        session.close()
-    ubatch = max(rates, key=lambda size: statistics.median(rates[size]))
-    return {"ubatch": ubatch, "runs": rates[ubatch]}
+def measure(arguments, settings, repeat):
+    session = llama.Session(arguments.file, arguments.threads, **settings)
+    if arguments.what == "prefill":
+        rate = lambda: session.prefill_rate(arguments.tokens)
+    else:
+        rate = lambda: session.decode_rate(arguments.tokens, DECODED)
+    rate()  # fills caches
+    runs = [rate() for _ in range(repeat)]
+    session.close()
+    return runs
 
 
-def decode(arguments):
-    rates = {}
-    for repack in (True, False):
-        session = llama.Session(arguments.file, arguments.threads, repack=repack)
-        session.decode_rate(arguments.tokens, DECODED // 4)
-        rates[repack] = [session.decode_rate(arguments.tokens, DECODED) for _ in range(arguments.repeat)]
-        session.close()
-    repack = max(rates, key=lambda choice: statistics.median(rates[choice]))
-    return {"repack": repack, "runs": rates[repack]}
+def choose(arguments):
+    sizes = (512, 2048) if arguments.what == "prefill" and arguments.tokens > 512 else (512,)
+    best, best_rate = None, 0
+    for ubatch, repack, flash in itertools.product(sizes, (True, False), (True, False)):
+        settings = {"ubatch": ubatch, "repack": repack, "flash": flash}
+        rate = measure(arguments, settings, 1)[0]
+        if rate > best_rate:
+            best, best_rate = settings, rate
+    return best
 
 
 if __name__ == "__main__":
@@ -42,6 +46,8 @@ if __name__ == "__main__":
     parser.add_argument("tokens", type=int)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--settings", type=json.loads)
     arguments = parser.parse_args()
-    result = prefill(arguments) if arguments.what == "prefill" else decode(arguments)
-    print(json.dumps({"tokens_per_s": statistics.median(result["runs"]), **result}))
+    chosen = arguments.settings or choose(arguments)
+    runs = measure(arguments, chosen, arguments.repeat)
+    print(json.dumps({"tokens_per_s": statistics.median(runs), "runs": runs, "settings": chosen}))

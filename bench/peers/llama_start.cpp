@@ -1,5 +1,5 @@
 // The least that llama.cpp needs from process start to the first token, as a peer of `steno generate`:
-//   llama_start MODEL PROMPT-FILE MAX-NEW-TOKENS THREADS REPACK(0|1)
+//   llama_start MODEL PROMPT-FILE MAX-NEW-TOKENS THREADS REPACK(0|1) FLASH(0|1)
 // Greedy; each piece is written as soon as it is known. Compiled by setup.sh against the library in .peers.
 #include <llama.h>
 #include <unistd.h>
@@ -29,8 +29,8 @@ void write_piece(const llama_vocab* vocab, llama_token token) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 6) {
-    fail("usage: llama_start MODEL PROMPT-FILE MAX-NEW-TOKENS THREADS REPACK");
+  if (argc != 7) {
+    fail("usage: llama_start MODEL PROMPT-FILE MAX-NEW-TOKENS THREADS REPACK FLASH");
   }
   std::ifstream file(argv[2], std::ios::binary);
   const std::string prompt{std::istreambuf_iterator<char>(file), {}};
@@ -56,6 +56,8 @@ int main(int argc, char** argv) {
   context_params.n_ctx = count + new_tokens;
   context_params.n_batch = context_params.n_ubatch = count;
   context_params.n_threads = context_params.n_threads_batch = std::atoi(argv[4]);
+  context_params.flash_attn_type =
+      std::atoi(argv[6]) != 0 ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
   llama_context* context = llama_init_from_model(model, context_params);
   llama_sampler* greedy = llama_sampler_init_greedy();
   if (context == nullptr) {

@@ -44,13 +44,13 @@ def measure(folder, names):
             key = name if repack else f"{name} not repacked"
             rates[key] = {}
             for length in LENGTHS:
-                session = llama.Session(folder / f"{name}.gguf", ubatch=512, repack=repack)
+                session = llama.Session(folder / f"{name}.gguf", repack=repack)
                 session.prefill_rate(length)
-                rates[key][str(length)] = max(session.prefill_rate(length) for _ in range(3))
+                rates[key][str(length)] = max(session.prefill_rate(length) for _ in range(2))
                 session.close()
             print(f"{key:22}" + "".join(f"{length:6}: {rates[key][str(length)]:8.0f}/s" for length in LENGTHS), flush=True)
-    best = {str(length): max(rates, key=lambda key: rates[key][str(length)]) for length in LENGTHS}
-    report.write_text(json.dumps({"best": best, "tokens_per_s": rates}, indent=1) + "\n")
+        best = {str(length): max(rates, key=lambda key: rates[key][str(length)]) for length in LENGTHS}
+        report.write_text(json.dumps({"best": best, "tokens_per_s": rates}, indent=1) + "\n")
     print("best:", best)
 
 
