@@ -1,0 +1,143 @@
+"""`make bench`: steno and its peers side by side. Prints a table and writes build/bench.json.
+
+Every comparison alternates the two programs and takes the median of each side, so that a machine that slows down
+for a while slows both. Needs `make peers` and build/release.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS = ROOT / "bench" / "peers"
+BUILT = ROOT / "build" / "peers"
+MODEL = ROOT / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+STENO = ROOT / "build" / "release" / "steno"
+BENCH = ROOT / "build" / "release" / "bench" / "steno_bench"
+PYTHON = ROOT / ".peers" / "bin" / "python"
+THREADS, PAIRS = "2", 3
+PREFILL_TYPES = ("Q4_1", "Q4_0", "Q8_0", "F32")  # the fastest of quantize_types.py --measure on AMX and AVX-512
+START_PROMPT = "The river had risen in the night and carried away the bridge. " * 8
+
+
+def run_json(*command):
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if result.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{result.stderr[-2000:]}")
+    return json.loads(result.stdout)
+
+
+def paired(left, right, pairs=PAIRS):
+    """Medians of two measurements taken in turns."""
+    values = [(left(), right()) for _ in range(pairs)]
+    return tuple(statistics.median(side) for side in zip(*values))
+
+
+def steno_rate(what, tokens):
+    return run_json(BENCH, what, tokens, "--model", MODEL, "--threads", THREADS)["tokens_per_s"]
+
+
+def llama_rate(file, what, tokens, settings=None, repeat=1):
+    extra = ["--settings", json.dumps(settings)] if settings else []
+    return run_json(PYTHON, PEERS / "llama_cpp_bench.py", file, what, tokens, "--threads", THREADS,
+                    "--repeat", repeat, *extra)
+
+
+def transformers_rate(what, tokens):
+    result = run_json(PYTHON, PEERS / "transformers_bench.py", MODEL, what, tokens, "--threads", THREADS, "--repeat", 1)
+    return result[str(tokens)]["tokens_per_s"]
+
+
+def process(command):
+    """Seconds from the start to the first byte on stdout, and the largest resident size in bytes, of one process."""
+    start = time.perf_counter()
+    with open(os.devnull, "wb") as quiet:
+        child = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=quiet, bufsize=0)
+    child.stdout.read(1)
+    seconds = time.perf_counter() - start
+    child.stdout.read()
+    child.stdout.close()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        sys.exit(f"{command[0]} failed with {child.returncode}")
+    return seconds, usage.ru_maxrss * 1024
+
+
+def generate_steno(prompt, tokens):
+    return process([STENO, "generate", "--model", MODEL, "--prompt-file", prompt, "--max-new-tokens", tokens,
+                    "--temperature", 0, "--threads", THREADS, "--quiet"])
+
+
+def generate_llama(prompt, tokens, repack, flash):
+    return process([BUILT / "llama_start", MODEL, prompt, tokens, THREADS, repack, flash])
+
+
+def libtorch_bytes():
+    """Size of the shared libraries of libtorch that the program loads."""
+    lines = subprocess.run(["ldd", STENO], capture_output=True, text=True, check=True).stdout.splitlines()
+    paths = [line.split("=>")[1].split()[0] for line in lines if "=>" in line]
+    return sum(os.path.getsize(path) for path in paths if "torch" in path or "c10" in path)
+
+
+def row(name, steno, peer, target, unit, lower=False):
+    return {"name": name, "steno": steno, "peer": peer, "ratio": steno / peer, "target": target, "unit": unit,
+            "met": steno / peer <= target if lower else steno / peer >= target}
+
+
+def prefill_rows():
+    for tokens in (512, 2048):
+        best = max(((llama_rate(BUILT / f"{name}.gguf", "prefill", tokens), name) for name in PREFILL_TYPES),
+                   key=lambda pair: pair[0]["tokens_per_s"])
+        file, settings = BUILT / f"{best[1]}.gguf", best[0]["settings"]
+        ours, theirs = paired(lambda: steno_rate("prefill", tokens),
+                              lambda: llama_rate(file, "prefill", tokens, settings)["tokens_per_s"])
+        yield row(f"prefill {tokens}, llama.cpp {best[1]}", ours, theirs, 1.8, "tokens/s")
+        ours, theirs = paired(lambda: steno_rate("prefill", tokens), lambda: transformers_rate("prefill", tokens))
+        yield row(f"prefill {tokens}, transformers bf16", ours, theirs, 1.1, "tokens/s")
+
+
+def decode_row():
+    settings = llama_rate(MODEL, "decode", 512)["settings"]
+    ours, theirs = paired(lambda: steno_rate("decode", 512),
+                          lambda: llama_rate(MODEL, "decode", 512, settings)["tokens_per_s"])
+    return row("decode after 512, llama.cpp", ours, theirs, 0.8, "tokens/s")
+
+
+def process_rows():
+    with tempfile.TemporaryDirectory() as folder:
+        prompt = Path(folder) / "prompt.txt"
+        prompt.write_text(START_PROMPT)
+        modes = [(repack, flash) for repack in (0, 1) for flash in (0, 1)]
+        quickest = min(modes, key=lambda mode: min(generate_llama(prompt, 1, *mode)[0] for _ in range(2)))
+        ours, theirs = paired(lambda: generate_steno(prompt, 1)[0],
+                              lambda: generate_llama(prompt, 1, *quickest)[0], 5)
+        yield row("process start to first token", ours, theirs, 1.0, "s", lower=True)
+        smallest = min(modes, key=lambda mode: generate_llama(prompt, 64, *mode)[1])
+        ours, theirs = paired(lambda: generate_steno(prompt, 64)[1], lambda: generate_llama(prompt, 64, *smallest)[1])
+        target = 1.5 + libtorch_bytes() / theirs
+        yield row("peak RSS of generate", ours, theirs, target, "bytes", lower=True)
+
+
+def stream_row():
+    result = run_json(BENCH, "stream", 100_000, "--model", MODEL, "--threads", THREADS)
+    late, early = result["seconds_per_token_end"], result["seconds_per_token_4k"]
+    return row("streaming-llm, cost per token at 100K over 4K", late, early, 1.05, "s", lower=True)
+
+
+def main():
+    rows = [*prefill_rows(), decode_row(), *process_rows(), stream_row()]
+    print(f"{'':46} {'steno':>12} {'peer':>12} {'ratio':>7} {'target':>7}")
+    for entry in rows:
+        print(f"{entry['name']:46} {entry['steno']:12.5g} {entry['peer']:12.5g} {entry['ratio']:7.2f} "
+              f"{entry['target']:7.2f}  {entry['unit']}{'' if entry['met'] else '   MISSED'}")
+    (ROOT / "build" / "bench.json").write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
