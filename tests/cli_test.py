@@ -465,11 +465,10 @@ class SignalsAndStreamsTest(CliTest):
                              "window", "--budget", "256", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         process.stdout.read(10)
         process.stdout.close()
-        started = time.monotonic()
-        err = process.stderr.read()
-        self.assertEqual(process.wait(timeout=60), 0)
-        self.assertEqual(err, b"")
-        self.assertLess(time.monotonic() - started, 60, "it stops, instead of writing 100,000 tokens to nobody")
+        # It stops, instead of writing 100,000 tokens to nobody.
+        self.assertEqual(process.wait(timeout=120), 0)
+        self.assertEqual(process.stderr.read(), b"")
+        process.stderr.close()
 
     def test_full_disk(self):
         for arguments in (("generate", "--prompt", "a", "--max-new-tokens", "4"),

@@ -20,7 +20,7 @@ def run(*arguments):
 
 
 def verbs():
-    section = run("--help").split("Subcommands:")[1]
+    section = run("--help").split("Verbs:")[1]
     return re.findall(r"^  ([a-z]+) ", section, re.MULTILINE)
 
 

@@ -63,6 +63,8 @@ class Program {
     root_.set_version_flag("--version", std::string("steno ") + STENO_VERSION);
     root_.allow_extras();
     root_.get_formatter()->column_width(34);
+    root_.get_formatter()->label("SUBCOMMAND", "VERB");
+    root_.get_formatter()->label("Subcommands", "Verbs");
     verbs_ = make_verbs(root_);
     root_.footer(
         "'steno VERB --help' lists a verb's flags.\n"
@@ -74,7 +76,7 @@ class Program {
       root_.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
       const auto parsed = root_.get_subcommands();
-      return out_.write(parsed.empty() ? root_.help() : parsed.front()->help());
+      return out_.write(parsed.empty() ? root_.help() : parsed.front()->help("steno"));
     } catch (const CLI::CallForVersion& version) {
       return out_.write(std::string(version.what()) + "\n");
     } catch (const CLI::ParseError& error) {
