@@ -21,7 +21,7 @@ STENO = ROOT / "build" / "release" / "steno"
 BENCH = ROOT / "build" / "release" / "bench" / "steno_bench"
 PYTHON = ROOT / ".peers" / "bin" / "python"
 THREADS, PAIRS = "2", 3
-PREFILL_TYPES = ("Q4_1", "Q4_0", "Q8_0", "F32")  # the fastest of quantize_types.py --measure on AMX and AVX-512
+PREFILL_TYPES = ("Q4_1", "Q4_0", "Q8_0", "F32")  # candidates; quantize_types.py --measure tries every type
 START_PROMPT = "The river had risen in the night and carried away the bridge. " * 8
 
 
