@@ -49,8 +49,8 @@ test: setup
 
 bench: setup
 	@$(MAKE) --no-print-directory model peers $(BUILD)/build.ninja
-	cmake --build $(BUILD) -j $(JOBS)
-	@bench/run.sh $(BUILD)
+	cmake --build $(BUILD) -j $(JOBS) --target steno steno_bench
+	python3 bench/run.py
 
 peers: setup
 	@bench/peers/setup.sh

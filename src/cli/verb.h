@@ -14,6 +14,7 @@ class Verb {
  public:
   // Adds the sub-command `name` with the common flags to `root`, which owns it.
   Verb(CLI::App& root, const std::string& name, const std::string& help) : app_(root.add_subcommand(name, help)) {
+    app_->group("Verbs");
     add_common_flags(*app_, common_);
     // Unknown flags are reported by our own message, which knows the nearest one.
     app_->allow_extras();
