@@ -54,6 +54,9 @@ std::string_view trim_newlines(std::string_view text, bool right = true) {
 
 // The conversation behind its system message must go user, assistant, user, ...
 void check_turns(const Messages& messages, size_t first, const Context& context) {
+  if (first == 1 && messages.size() == 1)
+    throw InputError("[chat] the format {} writes the system message into a user message; there is none",
+                     context.format);
   for (size_t i = first; i < messages.size(); ++i)
     if ((messages[i].role == "user") != ((i - first) % 2 == 0))
       throw InputError("[chat] the format {} wants user and assistant in turns; message {} is '{}'", context.format, i,
@@ -177,7 +180,7 @@ std::string render_mistral3(const Messages& messages, const Context& context) {
       out += fmt::format("[INST] {}{}[/INST]", system, content);
     }
   }
-  if (first && (messages.size() == 1 || messages.back().role != "user"))
+  if (first && messages.back().role != "user")
     throw InputError("[chat] the format {} puts the system message into the last message, which must be the user's",
                      context.format);
   return out;

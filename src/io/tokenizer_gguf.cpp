@@ -50,15 +50,18 @@ const PreKind& find_pre_kind(const std::string& where, std::string_view name) {
   throw InputError("{}: tokenizer.ggml.pre '{}' is not supported; supported: {}", where, shown(name), known);
 }
 
-std::vector<TokenKind> read_kinds(const GgufFile& file, size_t tokens, const std::string& where) {
+std::vector<TokenKind> read_kinds(const GgufFile& file, const std::vector<std::string_view>& tokens,
+                                  const std::string& where) {
   const std::vector<int64_t> types = file.ints_or_empty("tokenizer.ggml.token_type");
-  if (types.empty()) return std::vector<TokenKind>(tokens, TokenKind::normal);
+  if (types.empty()) return std::vector<TokenKind>(tokens.size(), TokenKind::normal);
   std::vector<TokenKind> kinds;
   kinds.reserve(types.size());
   for (size_t id = 0; id < types.size(); ++id) {
     if (types[id] < 0 || types[id] > 6)
       throw InputError("{}: tokenizer.ggml.token_type of token {} is {}; known are 1 to 6", where, id, types[id]);
     kinds.push_back(types[id] == 0 ? TokenKind::normal : static_cast<TokenKind>(types[id]));
+    // Some files call the token that ends a turn an ordinary one; as in llama.cpp, its name counts.
+    if (id < tokens.size() && ends_generation(tokens[id])) kinds.back() = TokenKind::control;
   }
   return kinds;
 }
@@ -166,7 +169,7 @@ std::shared_ptr<const Tokenizer> Tokenizer::from_gguf(const GgufFile& file) {
         where, shown(model));
 
   const auto& tokens = file.get_strings("tokenizer.ggml.tokens");
-  parts.vocabulary = std::make_unique<const Vocabulary>(tokens, read_kinds(file, tokens.size(), where),
+  parts.vocabulary = std::make_unique<const Vocabulary>(tokens, read_kinds(file, tokens, where),
                                                         bpe ? Spelling::bytes : Spelling::space_marks, where);
   const Vocabulary& vocabulary = *parts.vocabulary;
   const auto id_at = [&](const char* key) { return read_id(file, key, where, vocabulary.size()); };

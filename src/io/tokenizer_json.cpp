@@ -173,7 +173,9 @@ const json& JsonObject::get_array(const char* key) const {
 TokenId json_id(const json& value, size_t limit, const std::string& where) {
   if (!value.is_number_unsigned()) throw InputError("{}: a token id is not a whole number from 0", where);
   const auto id = value.get<uint64_t>();
-  if (id >= limit) throw InputError("{}: token id {} is out of range; there are {} tokens", where, id, limit);
+  if (id >= limit)
+    throw InputError("{}: token id {} is out of range; there are {} tokens, and ids must follow without a gap", where,
+                     id, limit);
   return static_cast<TokenId>(id);
 }
 
