@@ -1,4 +1,4 @@
-# steno_layer(<name> [DEPS <layers>] [LIBS <libraries>] [TORCH])
+# steno_layer(<name> [DEPS <layers>] [LIBS <libraries>] [EXCLUDE <files>] [TORCH])
 #
 # One folder, one static library: every *.cpp below the folder except *_test.cpp, which become one test program
 # <name>_test. TORCH: compiled with the precompiled torch header of src/pch.h.
@@ -28,11 +28,14 @@ function(steno_use_pch target)
 endfunction()
 
 function(steno_layer name)
-  cmake_parse_arguments(ARG "TORCH" "" "DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "" "DEPS;LIBS;EXCLUDE" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   list(FILTER sources EXCLUDE REGEX "(_test|_fuzz|main)\\.cpp$")
+  foreach(file ${ARG_EXCLUDE})
+    list(REMOVE_ITEM sources ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+  endforeach()
   if(NOT sources)
     return()
   endif()

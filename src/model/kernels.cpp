@@ -24,6 +24,7 @@ using B16 = uint8_t __attribute__((vector_size(16)));
 using S16 = int8_t __attribute__((vector_size(16)));
 using H16 = uint16_t __attribute__((vector_size(32)));
 
+
 STENO_INLINE V load(const float* p) {
   V v;
   std::memcpy(&v, p, sizeof v);
@@ -78,6 +79,16 @@ STENO_INLINE float half_to_float(const std::byte* p) {
   std::memcpy(&h, p, sizeof h);
   return static_cast<float>(h);
 }
+// Sixteen running sums; `n` needs no padding.
+STENO_INLINE float dot(const float* a, const float* b, int64_t n) {
+  V acc{};
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) acc += load(a + i) * load(b + i);
+  float rest = 0;
+  for (; i < n; ++i) rest += a[i] * b[i];
+  return sum(acc) + rest;
+}
+
 // e^x for x <= 0: 2^n * p(r), degree-6 polynomial of 2^r on [-0.5, 0.5] (Taylor coefficients ln2^k / k!); relative
 // error below 2e-7. Below -87 it is 0.
 STENO_INLINE V exp_nonpositive(V x) {
@@ -103,19 +114,18 @@ STENO_INLINE V exp_nonpositive(V x) {
   return tiny ? splat(0.0f) : p;
 }
 
-// ---- block formats: 32 values as two vectors, a scale and an offset ---------------------------------------------------
-
-struct Unpacked {
-  V lo, hi;  // values 0..15 and 16..31, before scale and offset
-  float scale, offset;
-};
+// ---- block formats: 32 values as two vectors of whole numbers, a scale and an offset ----------------------------------
 
 STENO_INLINE B16 load_bytes(const std::byte* p) {
   B16 v;
   std::memcpy(&v, p, sizeof v);
   return v;
 }
-STENO_INLINE VI widen(B16 v) { return __builtin_convertvector(v, VI); }
+// GCC 12 widens in one instruction when the bytes are in a register, and element by element when it sees the load.
+STENO_INLINE VI widen(B16 v) {
+  asm("" : "+x"(v));
+  return __builtin_convertvector(v, VI);
+}
 STENO_INLINE V to_float(VI v) { return __builtin_convertvector(v, V); }
 
 // Bit j of `bits` (values 0..15 from the low half) as 16 or 0.
@@ -124,81 +134,105 @@ STENO_INLINE VI fifth_bit(uint32_t bits) {
   return ((VI{} + static_cast<int32_t>(bits & 0xFFFFu)) >> lane & 1) << 4;
 }
 
+struct Values {
+  V lo, hi;  // values 0..15 and 16..31, before scale and offset
+};
+
+// A float that holds a four-bit number without a conversion: its bits go to the top of the mantissa of 1.0, which gives
+// 1 + n/16. The product with 16 d and an offset of m - 16 d is what d n + m would be.
+STENO_INLINE Values nibbles(const std::byte* p) {
+  const VI bytes = widen(load_bytes(p));
+  const VI lo = (bytes << 19 & 0x780000) | 0x3F800000, hi = (bytes << 15 & 0x780000) | 0x3F800000;
+  Values v;
+  std::memcpy(&v.lo, &lo, sizeof v.lo);
+  std::memcpy(&v.hi, &hi, sizeof v.hi);
+  return v;
+}
+STENO_INLINE Values five_bits(const std::byte* high, const std::byte* low) {
+  uint32_t bits;
+  std::memcpy(&bits, high, sizeof bits);
+  const VI bytes = widen(load_bytes(low));
+  return {to_float((bytes & 15) | fifth_bit(bits)), to_float(bytes >> 4 | fifth_bit(bits >> 16))};
+}
+STENO_INLINE V signed_bytes(const std::byte* p) {
+  S16 q;
+  std::memcpy(&q, p, sizeof q);
+  asm("" : "+x"(q));
+  return to_float(__builtin_convertvector(q, VI));
+}
+
+struct Scale {
+  float scale, offset;
+};
+
+// Per format: its size, its numbers, and what to multiply and add. `has_scale` false: the numbers are the values.
 template <GgmlType>
 struct Block;
-
 template <>
 struct Block<GgmlType::Q4_0> {
   static constexpr int64_t bytes = 18;
-  static constexpr bool has_offset = true;
-  static STENO_INLINE Unpacked unpack(const std::byte* p) {
-    const B16 q = load_bytes(p + 2);
+  static constexpr bool has_scale = true, has_offset = true;
+  static STENO_INLINE Values values(const std::byte* p) { return nibbles(p + 2); }
+  static STENO_INLINE Scale scale(const std::byte* p) {
     const float d = half_to_float(p);
-    return {to_float(widen(q & 15)), to_float(widen(q >> 4)), d, -8 * d};
+    return {16 * d, -24 * d};
   }
 };
 template <>
 struct Block<GgmlType::Q4_1> {
   static constexpr int64_t bytes = 20;
-  static constexpr bool has_offset = true;
-  static STENO_INLINE Unpacked unpack(const std::byte* p) {
-    const B16 q = load_bytes(p + 4);
-    return {to_float(widen(q & 15)), to_float(widen(q >> 4)), half_to_float(p), half_to_float(p + 2)};
+  static constexpr bool has_scale = true, has_offset = true;
+  static STENO_INLINE Values values(const std::byte* p) { return nibbles(p + 4); }
+  static STENO_INLINE Scale scale(const std::byte* p) {
+    const float d = half_to_float(p);
+    return {16 * d, half_to_float(p + 2) - 16 * d};
   }
 };
 template <>
 struct Block<GgmlType::Q5_0> {
   static constexpr int64_t bytes = 22;
-  static constexpr bool has_offset = true;
-  static STENO_INLINE Unpacked unpack(const std::byte* p) {
-    uint32_t high;
-    std::memcpy(&high, p + 2, sizeof high);
-    const B16 q = load_bytes(p + 6);
+  static constexpr bool has_scale = true, has_offset = true;
+  static STENO_INLINE Values values(const std::byte* p) { return five_bits(p + 2, p + 6); }
+  static STENO_INLINE Scale scale(const std::byte* p) {
     const float d = half_to_float(p);
-    return {to_float(widen(q & 15) | fifth_bit(high)), to_float(widen(q >> 4) | fifth_bit(high >> 16)), d, -16 * d};
+    return {d, -16 * d};
   }
 };
 template <>
 struct Block<GgmlType::Q5_1> {
   static constexpr int64_t bytes = 24;
-  static constexpr bool has_offset = true;
-  static STENO_INLINE Unpacked unpack(const std::byte* p) {
-    uint32_t high;
-    std::memcpy(&high, p + 4, sizeof high);
-    const B16 q = load_bytes(p + 8);
-    return {to_float(widen(q & 15) | fifth_bit(high)), to_float(widen(q >> 4) | fifth_bit(high >> 16)),
-            half_to_float(p), half_to_float(p + 2)};
-  }
+  static constexpr bool has_scale = true, has_offset = true;
+  static STENO_INLINE Values values(const std::byte* p) { return five_bits(p + 4, p + 8); }
+  static STENO_INLINE Scale scale(const std::byte* p) { return {half_to_float(p), half_to_float(p + 2)}; }
 };
 template <>
 struct Block<GgmlType::Q8_0> {
   static constexpr int64_t bytes = 34;
-  static constexpr bool has_offset = false;
-  static STENO_INLINE V convert(const std::byte* p) {
-    S16 q;
-    std::memcpy(&q, p, sizeof q);
-    return __builtin_convertvector(__builtin_convertvector(q, VI), V);
-  }
-  static STENO_INLINE Unpacked unpack(const std::byte* p) { return {convert(p + 2), convert(p + 18), half_to_float(p), 0}; }
+  static constexpr bool has_scale = true, has_offset = false;
+  static STENO_INLINE Values values(const std::byte* p) { return {signed_bytes(p + 2), signed_bytes(p + 18)}; }
+  static STENO_INLINE Scale scale(const std::byte* p) { return {half_to_float(p), 0}; }
 };
 template <>
 struct Block<GgmlType::BF16> {
   static constexpr int64_t bytes = 64;
-  static constexpr bool has_offset = false;
-  static STENO_INLINE Unpacked unpack(const std::byte* p) {
+  static constexpr bool has_scale = false, has_offset = false;
+  static STENO_INLINE Values values(const std::byte* p) {
     const auto* h = reinterpret_cast<const uint16_t*>(p);
-    return {load(h), load(h + 16), 1, 0};
+    return {load(h), load(h + 16)};
   }
 };
 template <>
 struct Block<GgmlType::F32> {
   static constexpr int64_t bytes = 128;
-  static constexpr bool has_offset = false;
-  static STENO_INLINE Unpacked unpack(const std::byte* p) {
+  static constexpr bool has_scale = false, has_offset = false;
+  static STENO_INLINE Values values(const std::byte* p) {
     const auto* f = reinterpret_cast<const float*>(p);
-    return {load(f), load(f + 16), 1, 0};
+    return {load(f), load(f + 16)};
   }
 };
+
+// Scales of up to kRun blocks are unpacked in a loop of their own: beside the products they would cost as much as them.
+constexpr int64_t kRun = 64;
 
 template <GgmlType type, int kRows>
 STENO_INLINE void multiply_tile(const std::byte* w, int64_t in, int64_t begin, int64_t end, const float* x,
@@ -210,15 +244,25 @@ STENO_INLINE void multiply_tile(const std::byte* w, int64_t in, int64_t begin, i
     V acc[kRows];
     float offset[kRows];
     for (int r = 0; r < kRows; ++r) acc[r] = V{}, offset[r] = 0;
-    for (int64_t b = 0; b < blocks; ++b, p += Format::bytes) {
-      const Unpacked u = Format::unpack(p);
-      const V scale = splat(u.scale);
-      for (int r = 0; r < kRows; ++r) {
-        const float* xr = x + r * in + b * 32;
-        const V dot = u.lo * load(xr) + u.hi * load(xr + 16);
-        acc[r] += scale * dot;
-        if constexpr (Format::has_offset) offset[r] += u.offset * sums[r * blocks + b];
+    for (int64_t first = 0; first < blocks; first += kRun) {
+      const int64_t count = blocks - first < kRun ? blocks - first : kRun;
+      float scale[kRun], shift[kRun];
+      if constexpr (Format::has_scale) {
+        for (int64_t b = 0; b < count; ++b) {
+          const Scale s = Format::scale(p + b * Format::bytes);
+          scale[b] = s.scale, shift[b] = s.offset;
+        }
       }
+      for (int64_t b = 0; b < count; ++b, p += Format::bytes) {
+        const Values v = Format::values(p);
+        for (int r = 0; r < kRows; ++r) {
+          const float* xr = x + r * in + (first + b) * 32;
+          if constexpr (Format::has_scale) acc[r] += scale[b] * (v.lo * load(xr) + v.hi * load(xr + 16));
+          else acc[r] += v.lo * load(xr) + v.hi * load(xr + 16);
+        }
+      }
+      if constexpr (Format::has_offset)
+        for (int r = 0; r < kRows; ++r) offset[r] += dot(shift, sums + r * blocks + first, count);
     }
     for (int r = 0; r < kRows; ++r) y[r * y_stride + o - begin] = sum(acc[r]) + offset[r];
   }

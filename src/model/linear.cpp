@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "model/kernels.h"
+#include "model/kernels_int8.h"
 
 namespace steno {
 namespace {
@@ -54,15 +55,23 @@ at::Tensor add_bias(at::Tensor y, const at::Tensor& bias) {
 
 // x [n, in] -> one [n, out] per weight, f32. All weights share one parallel region.
 std::vector<at::Tensor> multiply_directly(const at::Tensor& x, std::span<const LinearWeight* const> weights,
-                                          std::span<const Blocks> blocks) {
+                                          std::span<const Blocks> blocks, at::ScalarType compute) {
   const at::Tensor xf = x.to(at::kFloat).contiguous();
   const int64_t rows = xf.size(0), in = xf.size(1);
   int64_t total = 0;
   for (const LinearWeight* w : weights) total += w->out();
   const at::Tensor y = at::empty({rows, total}, xf.options());
-  std::vector<float> sums(static_cast<size_t>(rows * in / 32));
   const float* xp = xf.const_data_ptr<float>();
-  kernels::block_sums(xp, rows, in, sums.data());
+  const bool rounds = compute == at::kBFloat16 && kernels::has_int8() &&
+                      std::all_of(blocks.begin(), blocks.end(), [](const Blocks& b) { return kernels::multiplies_int8(b.type); });
+  kernels::Int8Rows rounded;
+  std::vector<float> sums;
+  if (rounds) {
+    rounded = kernels::round_to_int8(xp, rows, in);
+  } else {
+    sums.resize(static_cast<size_t>(rows * in / 32));
+    kernels::block_sums(xp, rows, in, sums.data());
+  }
   float* yp = y.mutable_data_ptr<float>();
   // Outputs are independent, so the result does not depend on how many threads share them.
   at::parallel_for(0, total, 64, [&](int64_t begin, int64_t end) {
@@ -70,7 +79,9 @@ std::vector<at::Tensor> multiply_directly(const at::Tensor& x, std::span<const L
     for (size_t i = 0; i < weights.size(); ++i) {
       const int64_t last = first + weights[i]->out();
       const int64_t from = std::max(begin, first), to = std::min(end, last);
-      if (from < to)
+      if (from < to && rounds)
+        kernels::multiply_int8(blocks[i].type, blocks[i].data, from - first, to - first, rounded, yp + from, total);
+      else if (from < to)
         kernels::multiply_blocks(blocks[i].type, blocks[i].data, in, from - first, to - first, xp, sums.data(), rows,
                                  yp + from, total);
       first = last;
@@ -170,7 +181,7 @@ std::vector<at::Tensor> linear(const at::Tensor& x, std::span<const LinearWeight
     for (const LinearWeight* w : weights)
       if (const auto b = as_blocks(*w)) blocks.push_back(*b);
     if (blocks.size() == weights.size()) {
-      for (at::Tensor& y : multiply_directly(flat, weights, blocks)) result.push_back(restore(y));
+      for (at::Tensor& y : multiply_directly(flat, weights, blocks, compute)) result.push_back(restore(y));
       return result;
     }
   }
