@@ -8,6 +8,7 @@ import os
 import pathlib
 import pty
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -169,12 +170,14 @@ class TokenizeTest(CliTest):
         yield TINY / "llama_tied" / "model.gguf"
         yield TINY / "llama_tied"
         yield TINY / "llama_tied" / "tokenizer.json"
+        yield ROOT / "tests/data/tokenizers/ggml-vocab-phi-3.gguf"
+        yield ROOT / "tests/data/tokenizers/ggml-vocab-gpt-2.gguf"
         if MODEL.is_file():
             yield MODEL
 
     def test_round_trip(self):
         for model in self.models():
-            text = self.TEXT if model == MODEL else self.SIMPLE
+            text = self.SIMPLE if TINY in model.parents else self.TEXT
             path = self.file("text.txt", text)
             with self.subTest(model=model):
                 ids = steno("tokenize", path, "--model", model, "--no-special")
@@ -438,7 +441,7 @@ class SignalsAndStreamsTest(CliTest):
         self.assertEqual(process.returncode, 130, seen)
         self.assertEqual(out, b"")
         self.assertRegex(seen.decode(), r"steno: interrupted: [\d,]+ of [\d,]+ tokens read \(\d+%\), nothing answered")
-        self.assertRegex(seen.decode(), r"reading \[#*\.*\] \d+% [\d,]+ of [\d,]+ tokens, [\d,]+/s, .* left")
+        self.assertRegex(seen.decode(), r"reading \[#*\.*\] \d+% [\d,]+/[\d,]+, [\d,]+ tokens/s, .* left")
 
     def read_until(self, fd, wanted, seconds):
         seen, end = b"", time.monotonic() + seconds
@@ -489,14 +492,19 @@ class SignalsAndStreamsTest(CliTest):
         self.assertIn(b"standard output", err)
 
     def test_out_of_memory_is_one_line(self):
-        limit = 1500 << 20  # address space: enough to start and to load, too little to read in one chunk
-        import resource
-        process = self.start("ask", self.file("long.txt", LICENCE.read_text() * 8), "--question", "Q", "--chunk",
-                             "100000", "--threads", "1", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
-        out, err = process.communicate(timeout=300)
+        text = LICENCE.read_bytes() * 20
+        process = self.start("ask", "-", "--question", "Q", "--chunk", "1000000", "--quiet", stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # A pipe holds 64 KiB: after this write the libraries are loaded and standard input is being read.
+        process.stdin.write(text[:150000])
+        process.stdin.flush()
+        size = int(re.search(r"VmSize:\s*(\d+) kB", pathlib.Path(f"/proc/{process.pid}/status").read_text())[1]) * 1024
+        limit = size + (500 << 20)  # enough for the model, too little for 44,000 tokens in one chunk
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
+        out, err = process.communicate(text[150000:], timeout=300)
         self.assertEqual(process.returncode, 4, err)
         self.assertEqual(out, b"")
+        self.assertEqual(len(err.splitlines()), 1, err)
         self.assertIn(b"out of memory", err)
 
 

@@ -83,7 +83,7 @@ class Ask : public Verb {
         throw Interrupted("interrupted: {} tokens read, nothing answered", report.read_tokens);
       }
     }();
-    if (!common_.json) out.write(questions_.size() > 1 ? "\n\n" : "\n");
+    if (!common_.json) out.write(&question == &questions_.back() ? "\n" : "\n\n");
     if (generated.reason == StopReason::interrupted)
       throw Interrupted("interrupted: {} tokens read, {} tokens answered", report.read_tokens, generated.tokens.size());
     if (report.first_token_s == 0) report.first_token_s = generated.first_token_s;

@@ -12,7 +12,7 @@
 namespace steno {
 namespace {
 
-constexpr int kBar = 20;
+constexpr int kShortestBar = 5, kLongestBar = 20;
 
 int terminal_width() {
   winsize size{};
@@ -28,15 +28,17 @@ void write_stderr(const std::string& text) {
 
 std::string progress_line(const std::string& what, int64_t done, int64_t total, double seconds, int width) {
   const double share = total > 0 ? std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0) : 0;
-  const int filled = static_cast<int>(share * kBar);
   const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
-  std::string line =
-      fmt::format("{} [{}{}] {:.0f}% {} of {}", what, std::string(filled, '#'), std::string(kBar - filled, '.'),
-                  share * 100, count_text(done), plural(total, "token"));
+  std::string numbers = fmt::format("{:.0f}% {}/{}", share * 100, count_text(done), count_text(total));
   if (rate > 0)
-    line += fmt::format(", {}/s, {} left", count_text(static_cast<int64_t>(rate)),
-                        seconds_text(static_cast<double>(std::max<int64_t>(total - done, 0)) / rate));
-  if (width > 0 && line.size() > static_cast<size_t>(width)) line.resize(static_cast<size_t>(width));
+    numbers += fmt::format(", {} tokens/s, {} left", count_text(static_cast<int64_t>(rate)),
+                           seconds_text(static_cast<double>(std::max<int64_t>(total - done, 0)) / rate));
+  const int room = width - static_cast<int>(what.size() + numbers.size()) - 4;  // two spaces, two brackets
+  const int bar = std::clamp(room, kShortestBar, kLongestBar);
+  const int filled = static_cast<int>(share * bar);
+  std::string line =
+      fmt::format("{} [{}{}] {}", what, std::string(filled, '#'), std::string(bar - filled, '.'), numbers);
+  if (line.size() > static_cast<size_t>(std::max(width, 0))) line.resize(static_cast<size_t>(std::max(width, 0)));
   return line;
 }
 

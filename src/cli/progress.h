@@ -7,7 +7,8 @@
 
 namespace steno {
 
-// "reading [#####.....] 42% 3,584 of 8,536 tokens, 1,234/s, 4.01 s left", at most `width` characters.
+// "reading [#####.....] 42% 3,584/8,536, 1,234 tokens/s, 4.01 s left". The bar gives way where `width` is small; what
+// still does not fit is cut.
 std::string progress_line(const std::string& what, int64_t done, int64_t total, double seconds, int width);
 
 // Silent when standard error is no terminal or `wanted` is false. The line is removed at the end. Not thread-safe.
