@@ -37,7 +37,8 @@ class Bank {
   Bank fork() const;
 
   // The kept rows as tensors: "k.<layer>", "v.<layer>" [H_kv, S, d_h] and the table's columns, in physical order (so
-  // that a reloaded stream continues with the same bits). load() throws InputError when they do not fit.
+  // that a reloaded stream continues with the same bits). Saved tensors may be views of the bank's; load() copies, and
+  // throws InputError and changes nothing when they do not fit.
   std::vector<std::pair<std::string, at::Tensor>> save() const;
   void load(const std::vector<std::pair<std::string, at::Tensor>>& tensors);
 

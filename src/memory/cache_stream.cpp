@@ -95,12 +95,14 @@ class CacheStream : public Stream {
     const auto expect = [&](const std::string& key, const std::string& expected) {
       if (value(key) != expected) throw InputError("[load] {}: {} is '{}', this stream has '{}'", path, key, value(key), expected);
     };
-    const auto number = [&](const std::string& key) {
+    const auto count = [&](const std::string& key) {
+      int64_t number = -1;
       try {
-        return parse_int("load", key, value(key));
-      } catch (const UsageError& error) {
-        throw InputError("{}: {}", path, error.what());
+        number = parse_int("load", key, value(key));
+      } catch (const UsageError&) {
       }
+      if (number < 0) throw InputError("[load] {}: {} is '{}', which is no count", path, key, value(key));
+      return number;
     };
     expect("format", "steno.stream");
     expect("format_version", "1");
@@ -109,9 +111,12 @@ class CacheStream : public Stream {
     for (const auto& [name, text] : config_.params) expect("param." + name, text);
     std::vector<std::pair<std::string, at::Tensor>> tensors;
     for (const auto& entry : file->entries()) tensors.emplace_back(entry.name, file->tensor(entry.name));
-    const int64_t seen = number("tokens_seen"), segment = number("segment"), step = number("step"), peak = number("peak_slots");
+    const int64_t seen = count("tokens_seen"), segment = count("segment"), step = count("step"), peak = count("peak_slots");
     try {
-      bank_.load(tensors);
+      Bank bank(decoder_->config(), decoder_->compute_dtype(), decoder_->device());
+      bank.load(tensors);
+      check_positions(bank.table(), seen);
+      bank_ = std::move(bank);
     } catch (const InputError& error) {
       throw InputError("[load] {}: {}", path, error.what());
     }
@@ -120,6 +125,18 @@ class CacheStream : public Stream {
 
  private:
   CacheStream(const CacheStream&) = default;
+
+  // What the rest of this class relies on: every slot is another token of those seen, and the start stands in front.
+  void check_positions(const SlotTable& table, int64_t seen) const {
+    const auto order = table.order();
+    for (size_t i = 0; i < order.size(); ++i) {
+      const int64_t position = table[order[i]].position;
+      if (position < 0 || position >= seen) throw InputError("a slot is of token {}, of {} tokens seen", position, seen);
+      if (i > 0 && position == table[order[i - 1]].position) throw InputError("two slots are of token {}", position);
+      if (position < config_.start && order[i] != position)
+        throw InputError("token {} stands in row {}", position, order[i]);
+    }
+  }
 
   void check_ids(std::span<const TokenId> tokens) const {
     const int64_t vocab = decoder_->config().vocab;

@@ -103,7 +103,12 @@ Generated generate(Stream& stream, std::shared_ptr<const Tokenizer> tokenizer, s
     }
     emit(scan.safe(text));
     if (static_cast<int64_t>(result.tokens.size()) == options.max_new_tokens) break;
-    logits = stream.feed(std::span(&id, 1), LogitRows::last).logits[-1];
+    try {
+      logits = stream.feed(std::span(&id, 1), LogitRows::last).logits[-1];
+    } catch (const Interrupted&) {  // Ctrl-C since the check above: the answer so far is not lost
+      result.reason = StopReason::interrupted;
+      break;
+    }
     ++result.decoded_tokens;
   }
   result.decode_s = result.tokens.empty() ? 0 : decode.seconds();

@@ -24,7 +24,7 @@ const char* stop_reason_name(StopReason reason);
 
 struct Generated {
   std::string text;              // without the stop text
-  std::vector<TokenId> tokens;   // all sampled ids that belong to `text`; the ending token is not among them
+  std::vector<TokenId> tokens;   // all sampled ids: those of a stop text too, an end-of-turn token not
   StopReason reason = StopReason::length;
   double first_token_s = 0;      // from the call to the first sampled token, prompt included
   double decode_s = 0;           // after the first token
@@ -34,7 +34,8 @@ struct Generated {
 };
 
 // Feeds `prompt` (at least one token) and samples. `on_text` gets complete UTF-8 text as it comes; text that could begin
-// a stop text is held back. Ctrl-C ends the answer with StopReason::interrupted.
+// a stop text is held back. Ctrl-C ends the answer with StopReason::interrupted; while the prompt is read, Interrupted is
+// thrown instead.
 Generated generate(Stream& stream, std::shared_ptr<const Tokenizer> tokenizer, std::span<const TokenId> prompt,
                    const GenerateOptions& options, const std::function<void(std::string_view)>& on_text = {},
                    const std::function<void(int64_t)>& on_prompt_progress = {});

@@ -28,21 +28,21 @@ class KeepAll : public Retention, public Visibility {
 };
 
 // The first `start` positions and a window of recent ones (cache_policies, sections 2 and 3). A query at i reads j when
-// j < start or i - j < reach, so reach = w with the evict-first order (w counts the token itself) and reach = w + 1 with
+// j < start or i - j <= older: older = w - 1 with the evict-first order (w counts the token itself) and older = w with
 // attend-first (w old slots plus itself).
 class StartAndRecent : public Retention, public Visibility {
  public:
-  StartAndRecent(int64_t start, int64_t reach) : start_(start), reach_(reach) {}
+  StartAndRecent(int64_t start, int64_t older) : start_(start), older_(older) {}
   std::vector<int64_t> victims(const SlotTable& table, int64_t next_position) const override {
     return never_visible_again(*this, table, next_position);
   }
   const Visibility* visibility() const override { return this; }
   bool visible(int64_t query, const Slot& slot) const override {
-    return slot.position < start_ || query - slot.position < reach_;
+    return slot.position < start_ || query - slot.position <= older_;
   }
 
  private:
-  int64_t start_, reach_;
+  int64_t start_, older_;
 };
 
 }  // namespace steno

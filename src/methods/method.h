@@ -27,6 +27,9 @@ class Method {
   virtual bool needs_training() const { return false; }
   // False: keeps everything, a budget means nothing to it (dense).
   virtual bool has_budget() const { return true; }
+  // True: results do not depend on how a text is cut into chunks, beyond rounding. Rules that look at scores cannot
+  // promise it (cache_policies, section 0).
+  virtual bool same_for_any_chunks() const { return true; }
   // The largest number of slots that stay under `options` after n tokens; the contract test holds streams to it.
   virtual int64_t expected_slots(const StreamOptions& options, int64_t tokens) const = 0;
   // Throws UsageError for parameters or budgets that make no sense (what, and the smallest that does).

@@ -33,8 +33,8 @@ class Window : public Method {
     if (options.chunk_size > 0) config.chunk_size = options.chunk_size;
     config.params = field_values(params);
     config.params["budget"] = std::to_string(w);
-    const int64_t reach = config.order == EvictionOrder::evict_first ? w : w + 1;
-    return open_cache_stream(std::move(decoder), std::make_shared<StartAndRecent>(0, reach), config);
+    const int64_t older = config.order == EvictionOrder::evict_first ? w - 1 : w;
+    return open_cache_stream(std::move(decoder), std::make_shared<StartAndRecent>(0, older), config);
   }
 
  private:

@@ -1,0 +1,443 @@
+// What every method promises, checked for every method of the registry. A new method is tested by its line there.
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <fstream>
+#include <regex>
+#include <set>
+
+#include "base/interrupt.h"
+#include "io/safetensors.h"
+#include "methods/method.h"
+#include "methods/method_test_util.h"
+
+namespace steno {
+namespace {
+
+using test::feed_all;
+using test::relative_difference;
+using test::same_bits;
+
+constexpr int64_t kBudget = 12;  // far below kTokens, above the default number of sinks
+constexpr int64_t kTokens = 60;
+
+struct Case {
+  const Method* method;
+  std::string model;
+  at::ScalarType dtype;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const Method* method : methods()) {
+    for (const char* model : {"llama_tied", "qwen3", "mistral_window", "gemma3"})
+      all.push_back({method, model, at::kFloat});
+    all.push_back({method, "llama_tied", at::kBFloat16});
+  }
+  return all;
+}
+
+std::string case_name(const testing::TestParamInfo<Case>& info) {
+  const Case& c = info.param;
+  std::string name = c.method->name() + "_" + c.model + (c.dtype == at::kFloat ? "_f32" : "_bf16");
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+// The positions that some layer and head still holds.
+std::set<int64_t> represented(const Stream& stream, const ModelConfig& config) {
+  std::set<int64_t> all;
+  for (int64_t layer = 0; layer < config.layers; ++layer)
+    for (int64_t head = 0; head < config.kv_heads; ++head)
+      for (const int64_t position : stream.kept_positions(layer, head)) all.insert(position);
+  return all;
+}
+
+class Contract : public testing::TestWithParam<Case> {
+ protected:
+  const Method& method() const { return *GetParam().method; }
+  bool exact() const { return GetParam().dtype == at::kFloat; }
+  StreamOptions options(int64_t chunk = 16, int64_t budget = kBudget) const {
+    return {.budget = budget, .chunk_size = chunk};
+  }
+  std::unique_ptr<Stream> open(int64_t chunk = 16, int64_t budget = kBudget) const {
+    return method().open_stream(decoder_, options(chunk, budget));
+  }
+  std::vector<TokenId> text(int64_t count = kTokens, uint64_t seed = 1) const {
+    return test::random_ids(*decoder_, count, seed);
+  }
+  std::string file(const std::string& name) const {
+    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
+    std::string unique = std::string(info->name()) + "_" + name;
+    std::replace(unique.begin(), unique.end(), '/', '_');
+    return testing::TempDir() + "/" + unique + ".safetensors";
+  }
+  // Everything one can see of a stream without feeding it.
+  void expect_same_state(const Stream& a, const Stream& b) const {
+    EXPECT_EQ(a.tokens_seen(), b.tokens_seen());
+    EXPECT_EQ(a.accounting().slots, b.accounting().slots);
+    EXPECT_EQ(a.accounting().dropped_ranges, b.accounting().dropped_ranges);
+    EXPECT_EQ(a.accounting().peak_slots, b.accounting().peak_slots);
+    for (int64_t layer = 0; layer < decoder_->config().layers; ++layer)
+      for (int64_t head = 0; head < decoder_->config().kv_heads; ++head)
+        EXPECT_EQ(a.kept_positions(layer, head), b.kept_positions(layer, head));
+  }
+
+  std::shared_ptr<const Decoder> decoder_ = test::tiny_decoder(GetParam().model, GetParam().dtype);
+};
+
+TEST_P(Contract, NameVersionAndParametersCanBeShownAndStored) {
+  EXPECT_TRUE(std::regex_match(method().name(), std::regex("[a-z][a-z0-9]*(-[a-z0-9]+)*"))) << method().name();
+  EXPECT_EQ(&method_named(method().name()), &method());
+  EXPECT_GE(method().version(), 1);
+  EXPECT_FALSE(method().summary().empty());
+  EXPECT_EQ(method().summary().find('\n'), std::string::npos);
+  std::set<std::string> names;
+  FieldValues defaults;
+  for (const FieldInfo& field : method().parameters()) {
+    EXPECT_TRUE(names.insert(field.name).second) << field.name << " twice";
+    EXPECT_FALSE(field.name.empty() || field.type.empty() || field.help.empty()) << field.name;
+    defaults[field.name] = field.value;
+  }
+  // The defaults that are shown are those that hold.
+  StreamOptions spelled = options();
+  spelled.params = defaults;
+  const auto ids = text();
+  EXPECT_TRUE(same_bits(feed_all(*method().open_stream(decoder_, spelled), ids), feed_all(*open(), ids)));
+}
+
+TEST_P(Contract, WrongOptionsAreUsageErrors) {
+  StreamOptions unknown = options();
+  unknown.params["no-such-parameter"] = "1";
+  EXPECT_THROW(method().open_stream(decoder_, unknown), UsageError);
+  for (const FieldInfo& field : method().parameters()) {
+    StreamOptions nonsense = options();
+    nonsense.params[field.name] = "?!";
+    EXPECT_THROW(method().open_stream(decoder_, nonsense), UsageError) << field.name;
+  }
+  if (method().has_budget())
+    for (const int64_t budget : {int64_t{-1}, int64_t{-1000}, std::numeric_limits<int64_t>::min()})
+      EXPECT_THROW(open(16, budget), UsageError) << budget;
+}
+
+TEST_P(Contract, ABudgetAboveTheTextIsDense) {
+  const auto ids = text();
+  const auto dense = method_named("dense").open_stream(decoder_, {.chunk_size = 16});
+  const at::Tensor expected = feed_all(*dense, ids);
+  for (const int64_t budget : {kTokens, kTokens + 1, int64_t{100000}, std::numeric_limits<int64_t>::max()}) {
+    const auto stream = open(16, budget);
+    EXPECT_LE(relative_difference(feed_all(*stream, ids), expected), 1e-6) << budget;
+    expect_same_state(*stream, *dense);
+    EXPECT_EQ(stream->accounting().dropped_tokens, 0);
+  }
+}
+
+TEST_P(Contract, TheAccountAgreesWithItselfAfterEveryStep) {
+  const ModelConfig& config = decoder_->config();
+  const auto ids = text();
+  const auto stream = open();
+  const int64_t element = at::elementSize(GetParam().dtype);
+  Random random(3);
+  int64_t peak = 0;
+  for (int64_t fed = 0; fed < kTokens;) {
+    const auto count = std::min<int64_t>(1 + static_cast<int64_t>(random.below(9)), kTokens - fed);
+    stream->feed(std::span(ids).subspan(fed, count), LogitRows::none);
+    fed += count;
+    const Accounting a = stream->accounting();
+    EXPECT_EQ(stream->tokens_seen(), fed);
+    EXPECT_EQ(a.source_tokens, fed);
+    EXPECT_EQ(a.slots, method().expected_slots(options(), fed)) << "after " << fed;
+    EXPECT_EQ(a.memory_bytes, a.slots * config.slot_bytes(element));
+    EXPECT_GE(a.allocated_bytes, a.memory_bytes);
+    EXPECT_GE(a.peak_slots, a.slots);
+    EXPECT_GE(a.peak_slots, peak);
+    peak = a.peak_slots;
+
+    const std::set<int64_t> held = represented(*stream, config);
+    for (int64_t layer = 0; layer < config.layers; ++layer) {
+      for (int64_t head = 0; head < config.kv_heads; ++head) {
+        const auto kept = stream->kept_positions(layer, head);
+        EXPECT_EQ(static_cast<int64_t>(kept.size()), a.slots);
+        for (size_t i = 1; i < kept.size(); ++i) EXPECT_LT(kept[i - 1], kept[i]);
+      }
+    }
+    ASSERT_FALSE(held.empty());
+    EXPECT_GE(*held.begin(), 0);
+    EXPECT_LT(*held.rbegin(), fed);
+    EXPECT_EQ(a.dropped_tokens, fed - static_cast<int64_t>(held.size()));
+    std::set<int64_t> dropped;
+    int64_t after = -1;
+    for (const auto& [first, last] : a.dropped_ranges) {
+      EXPECT_LE(first, last);
+      EXPECT_GT(first, after) << "ranges ascend and do not touch";
+      after = last + 1;
+      for (int64_t position = first; position <= last; ++position) dropped.insert(position);
+    }
+    EXPECT_EQ(static_cast<int64_t>(dropped.size()), a.dropped_tokens);
+    for (const int64_t position : dropped) EXPECT_FALSE(held.contains(position)) << position;
+    EXPECT_EQ(static_cast<int64_t>(dropped.size() + held.size()), fed);
+  }
+}
+
+TEST_P(Contract, LogitsComeAsAskedFor) {
+  const auto ids = text();
+  const auto all = open(), last = open(), none = open();
+  const FeedResult rows = all->feed(ids, LogitRows::all), row = last->feed(ids, LogitRows::last);
+  EXPECT_EQ(rows.first_position, 0);
+  EXPECT_EQ(rows.logits.sizes(), (std::vector<int64_t>{kTokens, decoder_->config().vocab}));
+  EXPECT_EQ(rows.logits.scalar_type(), at::kFloat);
+  EXPECT_EQ(row.first_position, kTokens - 1);
+  ASSERT_EQ(row.logits.sizes(), (std::vector<int64_t>{1, decoder_->config().vocab}));
+  EXPECT_LE(relative_difference(row.logits[0], rows.logits[-1]), exact() ? 1e-6 : 0.01);
+  EXPECT_FALSE(none->feed(ids, LogitRows::none).logits.defined());
+  expect_same_state(*all, *none);
+  EXPECT_EQ(all->feed(std::span(ids).first(3), LogitRows::all).first_position, kTokens);
+}
+
+TEST_P(Contract, ChunksDoNotChangeTheResult) {
+  if (!method().same_for_any_chunks()) GTEST_SKIP() << method().name() << " does not promise it";
+  const auto ids = text();
+  const auto whole = open(1000);
+  const at::Tensor expected = feed_all(*whole, ids);
+  for (const int64_t chunk : {1, 3, 7, 64}) {
+    const auto stream = open(chunk);
+    EXPECT_EQ(stream->chunk_size(), chunk);
+    // In bf16 other shapes of the same products round differently; that is a smoke test.
+    EXPECT_LE(relative_difference(feed_all(*stream, ids), expected), exact() ? 1e-4 : 0.1) << "chunk " << chunk;
+    EXPECT_EQ(represented(*stream, decoder_->config()), represented(*whole, decoder_->config())) << "chunk " << chunk;
+    // Feeding in pieces is chunking too.
+    const auto pieces = open(chunk);
+    EXPECT_LE(relative_difference(feed_all(*pieces, ids, 5), expected), exact() ? 1e-4 : 0.1)
+        << "pieces, chunk " << chunk;
+    EXPECT_EQ(represented(*pieces, decoder_->config()), represented(*whole, decoder_->config()));
+  }
+}
+
+TEST_P(Contract, ProgressTellsEveryChunk) {
+  const auto ids = text();
+  std::vector<int64_t> told;
+  open(16)->feed(ids, LogitRows::none, [&](int64_t done) { told.push_back(done); });
+  EXPECT_EQ(told, (std::vector<int64_t>{16, 32, 48, 60}));
+}
+
+TEST_P(Contract, AForkIsIndependent) {
+  const auto ids = text(), more = text(20, 2), other = text(30, 3);
+  const auto original = open(), untouched = open();
+  feed_all(*original, ids);
+  feed_all(*untouched, ids);
+  const auto fork = original->fork();
+  expect_same_state(*fork, *original);
+  const auto second = fork->fork();
+  feed_all(*fork, other);  // past the budget: evictions move rows about
+  expect_same_state(*original, *untouched);
+  const at::Tensor expected = feed_all(*untouched, more);
+  EXPECT_TRUE(same_bits(feed_all(*original, more), expected));
+  EXPECT_TRUE(same_bits(feed_all(*second, more), expected));
+  expect_same_state(*second, *original);
+}
+
+TEST_P(Contract, AForkOutlivesItsOriginal) {
+  auto original = open();
+  const auto ids = text();
+  EXPECT_EQ(open()->fork()->tokens_seen(), 0);
+  feed_all(*original, ids);
+  const auto fork = original->fork();
+  const at::Tensor expected = feed_all(*original, ids);
+  original.reset();
+  EXPECT_TRUE(same_bits(feed_all(*fork, ids), expected));
+}
+
+TEST_P(Contract, ASavedStreamContinuesWithTheSameBits) {
+  const auto ids = text(), more = text(25, 2);
+  for (const int64_t count : {int64_t{0}, int64_t{5}, kTokens}) {
+    const auto original = open();
+    if (count > 0) feed_all(*original, std::span(ids).first(count), 7);
+    original->end_of_utterance();
+    const std::string path = file("continue");
+    original->save(path);
+    const auto loaded = open();
+    feed_all(*loaded, std::span(more).first(9));  // load replaces what was there
+    loaded->load(path);
+    expect_same_state(*loaded, *original);
+    EXPECT_EQ(loaded->accounting().memory_bytes, original->accounting().memory_bytes);
+    EXPECT_TRUE(same_bits(feed_all(*loaded, more, 4), feed_all(*original, more, 4))) << count;
+    expect_same_state(*loaded, *original);
+    // What is saved again is the same memory.
+    const std::string again = file("again");
+    loaded->save(again);
+    original->save(path);
+    const auto a = SafetensorsFile::open(path), b = SafetensorsFile::open(again);
+    ASSERT_EQ(a->entries().size(), b->entries().size());
+    EXPECT_EQ(a->metadata(), b->metadata());
+    for (const auto& entry : a->entries())
+      EXPECT_TRUE(same_bits(a->tensor(entry.name), b->tensor(entry.name))) << entry.name;
+  }
+}
+
+// load() refuses the file in one line and leaves the stream as it was.
+void expect_refused(Stream& stream, const std::string& path, const std::string& why) {
+  const int64_t seen = stream.tokens_seen(), slots = stream.accounting().slots;
+  try {
+    stream.load(path);
+    ADD_FAILURE() << "loaded a file of " << why;
+  } catch (const InputError& error) {
+    const std::string line = error.what();
+    EXPECT_NE(line.find(path), std::string::npos) << line;
+    EXPECT_EQ(line.find('\n'), std::string::npos) << line;
+  }
+  EXPECT_EQ(stream.tokens_seen(), seen) << why;
+  EXPECT_EQ(stream.accounting().slots, slots) << why;
+}
+
+TEST_P(Contract, FilesThatDoNotFitAreRefused) {
+  const auto ids = text();
+  const std::string path = file("saved");
+  const auto original = open();
+  feed_all(*original, ids);
+  original->save(path);
+  const auto fresh = [&] {
+    auto stream = open();
+    feed_all(*stream, std::span(ids).first(20));
+    return stream;
+  };
+
+  for (const Method* other : methods()) {
+    if (other == &method()) continue;
+    const auto stream = other->open_stream(decoder_, options());
+    expect_refused(*stream, path, "method " + method().name());
+  }
+  if (method().has_budget()) expect_refused(*open(16, kBudget + 1), path, "another budget");
+  for (const FieldInfo& field : method().parameters()) {
+    if (field.type != "int") continue;
+    StreamOptions changed = options();
+    changed.params[field.name] = std::to_string(std::stoll(field.value) + 1);
+    expect_refused(*method().open_stream(decoder_, changed), path, "another " + field.name);
+  }
+  const std::string other_model = GetParam().model == "qwen3" ? "llama_tied" : "qwen3";
+  expect_refused(*method().open_stream(test::tiny_decoder(other_model, GetParam().dtype), options()), path,
+                 "another model");
+  expect_refused(
+      *method().open_stream(test::tiny_decoder(GetParam().model, exact() ? at::kBFloat16 : at::kFloat), options()),
+      path, "another dtype");
+  expect_refused(*fresh(), path + ".absent", "no such name");
+
+  // Cut anywhere, it is no memory.
+  std::ifstream in(path, std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+  const std::string cut = file("cut");
+  for (const size_t size : {size_t{0}, size_t{7}, size_t{100}, bytes.size() / 2, bytes.size() - 1}) {
+    std::ofstream(cut, std::ios::binary | std::ios::trunc) << bytes.substr(0, size);
+    expect_refused(*fresh(), cut, fmt::format("{} of {} bytes", size, bytes.size()));
+  }
+
+  // Numbers that cannot be: each damage alone.
+  const auto whole = SafetensorsFile::open(path);
+  const auto damaged = [&](const std::string& why, const std::map<std::string, std::string>& metadata) {
+    std::vector<std::pair<std::string, at::Tensor>> tensors;
+    for (const auto& entry : whole->entries()) tensors.emplace_back(entry.name, whole->tensor(entry.name));
+    write_safetensors(cut, tensors, metadata);
+    expect_refused(*fresh(), cut, why);
+  };
+  for (const auto& item : whole->metadata()) {
+    auto metadata = whole->metadata();
+    metadata.erase(item.first);
+    damaged("no " + item.first, metadata);
+    metadata[item.first] = "-7";
+    damaged(item.first + " -7", metadata);
+  }
+  for (const auto& entry : whole->entries()) {
+    std::vector<std::pair<std::string, at::Tensor>> tensors;
+    for (const auto& other : whole->entries())
+      if (other.name != entry.name) tensors.emplace_back(other.name, whole->tensor(other.name));
+    write_safetensors(cut, tensors, whole->metadata());
+    expect_refused(*fresh(), cut, "no tensor " + entry.name);
+  }
+}
+
+TEST_P(Contract, UnknownTokensChangeNothing) {
+  const auto ids = text();
+  const auto stream = open(), untouched = open();
+  feed_all(*stream, ids);
+  feed_all(*untouched, ids);
+  const auto vocab = static_cast<TokenId>(decoder_->config().vocab);
+  for (const TokenId bad :
+       {vocab, TokenId{-1}, std::numeric_limits<TokenId>::max(), std::numeric_limits<TokenId>::min()}) {
+    std::vector<TokenId> wrong = text(40, 4);  // in the third chunk, after good ones
+    wrong[35] = bad;
+    EXPECT_THROW(stream->feed(wrong, LogitRows::last), InputError) << bad;
+  }
+  expect_same_state(*stream, *untouched);
+  EXPECT_TRUE(same_bits(feed_all(*stream, ids), feed_all(*untouched, ids)));
+}
+
+TEST_P(Contract, AnEmptyFeedIsNothing) {
+  const auto ids = text();
+  const auto stream = open(), untouched = open();
+  EXPECT_FALSE(stream->feed({}, LogitRows::all).logits.defined());
+  EXPECT_EQ(stream->tokens_seen(), 0);
+  EXPECT_EQ(stream->accounting().slots, 0);
+  EXPECT_TRUE(stream->accounting().dropped_ranges.empty());
+  feed_all(*stream, ids);
+  feed_all(*untouched, ids);
+  EXPECT_FALSE(stream->feed({}, LogitRows::last).logits.defined());
+  expect_same_state(*stream, *untouched);
+  EXPECT_TRUE(same_bits(feed_all(*stream, ids), feed_all(*untouched, ids)));
+}
+
+TEST_P(Contract, TheSameTwice) {
+  const auto ids = text();
+  const auto first = open(), second = open();
+  EXPECT_TRUE(same_bits(feed_all(*first, ids, 11), feed_all(*second, ids, 11)));
+  expect_same_state(*first, *second);
+}
+
+TEST_P(Contract, ThreadsDoNotChangeWhatIsKept) {
+  const auto ids = text();
+  const int before = at::get_num_threads();
+  const auto two = open(), one = open();
+  at::set_num_threads(2);
+  const at::Tensor expected = feed_all(*two, ids, 11);
+  at::set_num_threads(1);
+  const at::Tensor got = feed_all(*one, ids, 11);
+  at::set_num_threads(before);
+  EXPECT_LE(relative_difference(got, expected), exact() ? 1e-5 : 0.05);
+  expect_same_state(*one, *two);
+}
+
+TEST_P(Contract, AnInterruptKeepsWhatWasRead) {
+  const auto ids = text();
+  const auto stream = open(16), untouched = open(16);
+  install_interrupt_handler();
+  EXPECT_THROW(stream->feed(ids, LogitRows::last,
+                            [](int64_t done) {
+                              if (done == 32) std::raise(SIGINT);
+                            }),
+               Interrupted);
+  clear_interrupt();
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
+  feed_all(*untouched, std::span(ids).first(32));
+  expect_same_state(*stream, *untouched);
+  const auto rest = std::span(ids).subspan(32);
+  EXPECT_TRUE(same_bits(feed_all(*stream, rest), feed_all(*untouched, rest)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, Contract, testing::ValuesIn(cases()), case_name);
+
+TEST(Registry, NamesAreUniqueAndErrorsListTheNearestFirst) {
+  std::set<std::string> names;
+  for (const Method* method : methods()) EXPECT_TRUE(names.insert(method->name()).second) << method->name();
+  try {
+    method_named("windows");
+    FAIL();
+  } catch (const UsageError& error) {
+    const std::string line = error.what();
+    EXPECT_EQ(line.find("unknown method 'windows'; there are: window, "), 0u) << line;
+    for (const std::string& name : names) EXPECT_NE(line.find(name), std::string::npos);
+  }
+  EXPECT_THROW(method_named(""), UsageError);
+}
+
+}  // namespace
+}  // namespace steno
