@@ -53,10 +53,13 @@ at::Tensor activate(const at::Tensor& gate, const at::Tensor& up, Activation act
   return y;
 }
 
-// Restricts `allowed` [B or 1, 1, T, S + T] to keys fewer than `window` positions back. key_positions [B, S + T].
-at::Tensor within_window(const at::Tensor& allowed, const at::Tensor& positions, const at::Tensor& key_positions, int64_t window) {
-  const at::Tensor distance = positions.unsqueeze(2) - key_positions.unsqueeze(1);  // [B, T, S + T]
-  return allowed.logical_and((distance < window).unsqueeze(1));
+// How far back every key is for every query [B, T, S + T]; front rows by the positions they are read from.
+at::Tensor key_distances(const at::Tensor& positions, const at::Tensor& key_positions, const Front& front) {
+  at::Tensor distance = positions.unsqueeze(2) - key_positions.unsqueeze(1);
+  if (front.rows > 0)
+    distance.narrow(2, 0, front.rows)
+        .copy_(front.query_positions.unsqueeze(2) - key_positions.narrow(1, 0, front.rows).unsqueeze(1));
+  return distance;
 }
 
 }  // namespace
@@ -133,15 +136,15 @@ Output Decoder::run(const Input& in) const {
   TORCH_CHECK(positions.dim() == 2 && positions.size(1) == steps, "positions must be [B, T]");
 
   const RotaryTable table = rotary_table(config_.rope, config_.d_h, positions);
-  std::optional<RotaryTable> local, front;
+  std::optional<RotaryTable> local, front, local_front;
   bool any_window = false;
   for (const LayerKind& kind : config_.kinds) {
     if (kind.local_rope && !local) local = rotary_table(config_.local_rope, config_.d_h, positions);
     any_window |= kind.window > 0;
   }
   if (in.front.rows > 0) {
-    TORCH_CHECK(!local, "front rows with local rotations are not defined");
     front = rotary_table(config_.rope, config_.d_h, in.front.query_positions);
+    if (local) local_front = rotary_table(config_.local_rope, config_.d_h, in.front.query_positions);
   }
   // Sliding layers need their own mask only when some key is out of reach.
   std::map<int64_t, at::Tensor> window_masks;
@@ -154,7 +157,8 @@ Output Decoder::run(const Input& in) const {
       const at::Tensor base = in.mask.allowed.defined()
           ? in.mask.allowed
           : at::ones({1, 1, steps, rows + steps}, at::TensorOptions(at::kBool).device(x.device())).tril(rows);
-      window_masks[kind.window] = within_window(base, positions, keys, kind.window);
+      const at::Tensor near = key_distances(positions, keys, in.front) < kind.window;
+      window_masks[kind.window] = base.logical_and(near.unsqueeze(1));
     }
   }
 
@@ -173,7 +177,7 @@ Output Decoder::run(const Input& in) const {
     a.q = steno::rotate(p.q, turn);
     if (front) {
       a.front = in.front.rows;
-      a.q_front = steno::rotate(p.q, *front);
+      a.q_front = steno::rotate(p.q, kind.local_rope ? *local_front : *front);
     }
     LayerKv own;
     if (!in.rows.empty() && in.rows[layer].in_place) {

@@ -33,8 +33,8 @@ struct Mask {
 };
 
 // Some rows may be seen from another distance than positions say: the first `rows` columns (of rows and own tokens
-// together) are read by queries rotated to `query_positions` instead. This is how packed positions (StreamingLLM: sinks
-// directly before the window) cost no second rotation of any key.
+// together) are read by queries that stand at `query_positions` instead, for rotations and sliding windows alike. This is
+// how packed positions (StreamingLLM: sinks directly before the window) cost no second rotation of any key.
 struct Front {
   int64_t rows = 0;
   at::Tensor query_positions;  // [B, T] int64
