@@ -1,0 +1,124 @@
+// For tests only: the tiny models of tests/data, comparison, rows to read from, a folder that removes itself.
+#pragma once
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "model/decoder.h"
+#include "model/loader.h"
+
+namespace steno::test {
+
+inline std::filesystem::path tiny_folder(const std::string& name) {
+  return std::filesystem::path(STENO_SOURCE_DIR) / "tests/data/tiny_models" / name;
+}
+
+inline std::vector<std::string> tiny_names() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(tiny_folder("")))
+    if (entry.is_directory()) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+inline std::shared_ptr<const Decoder> tiny_decoder(const std::string& name, at::ScalarType dtype = at::kFloat) {
+  return load_decoder(tiny_folder(name), {.dtype = dtype});
+}
+
+// Largest difference, as a share of the largest |expected|. NaN on either side only gives infinity.
+inline double difference(const at::Tensor& actual, const at::Tensor& expected) {
+  EXPECT_EQ(actual.sizes(), expected.sizes());
+  if (actual.sizes() != expected.sizes()) return INFINITY;
+  if (expected.numel() == 0) return 0;
+  const at::Tensor a = actual.to(at::kDouble), e = expected.to(at::kDouble);
+  const double largest = (a - e).abs().max().item<double>();
+  const double scale = e.abs().max().item<double>();
+  return std::isnan(largest) ? INFINITY : scale > 0 ? largest / scale : largest;
+}
+
+inline at::Tensor as_ids(const std::vector<int64_t>& ids) { return at::tensor(ids, at::kLong).unsqueeze(0); }
+
+// (Designated initialisers of Input draw false warnings from GCC 12.)
+inline Input input_of(at::Tensor ids, LogitRows logits = LogitRows::all) {
+  Input in;
+  in.ids = std::move(ids);
+  in.logits = logits;
+  return in;
+}
+
+// Uniform ids below `vocab`, the same for the same seed.
+inline at::Tensor random_ids(int64_t batch, int64_t steps, int64_t vocab, uint64_t seed) {
+  Random random(seed);
+  const at::Tensor ids = at::empty({batch, steps}, at::kLong);
+  for (int64_t i = 0; i < ids.numel(); ++i)
+    ids.mutable_data_ptr<int64_t>()[i] = static_cast<int64_t>(random.below(static_cast<uint64_t>(vocab)));
+  return ids;
+}
+
+// Roughly normal numbers, the same for the same seed.
+inline at::Tensor random_tensor(at::IntArrayRef shape, uint64_t seed, double scale = 1) {
+  Random random(seed);
+  const at::Tensor values = at::empty(shape, at::kFloat);
+  float* data = values.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < values.numel(); ++i) {
+    double sum = -6;
+    for (int j = 0; j < 12; ++j) sum += random.uniform();
+    data[i] = static_cast<float>(sum * scale);
+  }
+  return values;
+}
+
+// Empty rows of every layer, to be written in place. What is not written is NaN, so that reading it is noticed.
+inline std::vector<LayerRows> rows_in_place(const Decoder& decoder, int64_t capacity, int64_t batch = 1) {
+  const ModelConfig& c = decoder.config();
+  std::vector<LayerRows> rows(static_cast<size_t>(c.layers));
+  for (LayerRows& r : rows) {
+    r.k = at::full({batch, c.kv_heads, capacity, c.d_h}, NAN, at::TensorOptions(decoder.compute_dtype()));
+    r.v = r.k.clone();
+    r.in_place = true;
+  }
+  return rows;
+}
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "steno.XXXXXX").string();
+    if (!mkdtemp(pattern.data())) throw std::runtime_error("no temporary folder");
+    path_ = pattern;
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  std::filesystem::path file(const std::string& name, const std::string& content) const {
+    std::ofstream(path_ / name, std::ios::binary) << content;
+    return path_ / name;
+  }
+  // Every file of a tiny model as a link of the same name.
+  void link_tiny(const std::string& name) const {
+    for (const auto& entry : std::filesystem::directory_iterator(tiny_folder(name)))
+      std::filesystem::create_symlink(entry.path(), path_ / entry.path().filename());
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline std::string read_text(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+}  // namespace steno::test
