@@ -10,6 +10,7 @@
 # PIP_EXTRA_ARGS goes to the pip call that installs torch; pip's own settings (pip.conf, PIP_*) always apply.
 PREFIX ?= /usr/local
 TORCH_DIR ?=
+SUDO ?= sudo
 JOBS ?= $(shell nproc)
 CTEST_ARGS ?=
 BUILD = build/release

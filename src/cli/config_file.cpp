@@ -81,7 +81,7 @@ void apply_table(const toml::table& table, const std::string& file, CLI::App& ro
 void apply_config_file(const std::string& path, CLI::App& root, CLI::App& verb) {
   toml::table table;
   try {
-    table = toml::parse(read_text("config", path), path);
+    table = toml::parse(read_bytes("config", path), path);
   } catch (const toml::parse_error& error) {
     throw InputError("[config] {}:{}: {}", path, error.source().begin.line, error.description());
   }

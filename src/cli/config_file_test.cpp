@@ -90,7 +90,13 @@ TEST_F(ConfigFile, ValuesMustFit) {
   EXPECT_THAT(apply("method = 1979-05-27\n"), HasSubstr("'method': must be a text, a number or true/false"));
 }
 
+TEST_F(ConfigFile, EmptyFileChangesNothing) {
+  EXPECT_EQ(apply(""), "");
+  EXPECT_EQ(budget_, 1);
+}
+
 TEST_F(ConfigFile, NoTomlIsBadInput) {
+  EXPECT_THAT(apply("method = '\xff'\n"), HasSubstr("3: [config] "));
   EXPECT_THAT(apply("budget = = 3\n"), HasSubstr("3: [config] "));
   EXPECT_THROW(apply_config_file("/nonexistent/steno.toml", root_, *ask_), InputError);
 }

@@ -7,7 +7,9 @@ namespace {
 
 // Stands for the user's text while the format is rendered. Private-use characters: no template contains or trims them.
 constexpr std::string_view kPlace = "\uE000\uE001\uE000";
-constexpr std::string_view kIntroduction = "Read this text, then answer the question about it.\n\n";
+// Of several wordings this one made small models keep closest to the text.
+constexpr std::string_view kIntroduction = "Text:\n\n";
+constexpr std::string_view kQuestion = "\n\nAnswer this question from the text: ";
 
 void append(std::vector<TokenId>& ids, const std::vector<TokenId>& more) {
   ids.insert(ids.end(), more.begin(), more.end());
@@ -47,12 +49,15 @@ std::vector<TokenId> encode_turn(const Tokenizer& tokenizer, const Frame& frame,
 std::vector<TokenId> encode_document(const Tokenizer& tokenizer, const Frame& frame, const std::string& document) {
   std::vector<TokenId> ids = tokenizer.encode(frame.before + std::string(kIntroduction),
                                               {.add_special = frame.add_special, .parse_special = true});
-  append(ids, tokenizer.encode(document, {.add_special = false, .parse_special = false}));
+  // The question brings its own line breaks.
+  const size_t end = document.find_last_not_of(" \t\r\n") + 1;
+  append(ids,
+         tokenizer.encode(std::string_view(document).substr(0, end), {.add_special = false, .parse_special = false}));
   return ids;
 }
 
 std::vector<TokenId> encode_question(const Tokenizer& tokenizer, const Frame& frame, const std::string& question) {
-  return encode_end(tokenizer, "\n\nQuestion: " + question, frame.after);
+  return encode_end(tokenizer, std::string(kQuestion) + question, frame.after);
 }
 
 }  // namespace steno

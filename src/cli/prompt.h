@@ -25,7 +25,8 @@ Frame user_frame(const ChatFormat& format, const std::string& system);
 // The ids of a whole user turn.
 std::vector<TokenId> encode_turn(const Tokenizer& tokenizer, const Frame& frame, const std::string& text);
 
-// A user turn in two parts: the documents are read once, every question continues from there.
+// A user turn in two parts: the documents are read once, every question continues from there. White space at the end of
+// the document is left out.
 std::vector<TokenId> encode_document(const Tokenizer& tokenizer, const Frame& frame, const std::string& document);
 std::vector<TokenId> encode_question(const Tokenizer& tokenizer, const Frame& frame, const std::string& question);
 
