@@ -40,7 +40,9 @@ std::vector<std::set<int64_t>> by_mask(const Retention& rule, const std::vector<
     const auto own = std::span(text).subspan(static_cast<size_t>(seen), static_cast<size_t>(count));
     const at::Tensor mask = visibility_mask(*rule.visibility(), table, own);
     const int64_t rows = table.size();
-    if (mask.defined()) EXPECT_EQ(mask.sizes(), (std::vector<int64_t>{1, 1, count, rows + count}));
+    if (mask.defined()) {
+      EXPECT_EQ(mask.sizes(), (std::vector<int64_t>{1, 1, count, rows + count}));
+    }
     bool causal = true;
     for (int64_t t = 0; t < count; ++t) {
       auto& set = read.emplace_back();
