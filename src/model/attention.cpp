@@ -154,7 +154,6 @@ at::Tensor attend_many(const AttentionInput& in) {
   }
   const at::Tensor allowed = allowed_or_causal(in);
   const int64_t rest = rows - in.front;
-  const Part back = flash(in.q, k.narrow(2, in.front, rest), v.narrow(2, in.front, rest), allowed.narrow(3, in.front, rest), false, in.scale);
   // The front is a handful of rows: plain products in f32.
   const at::Tensor open = allowed.narrow(3, 0, in.front);
   const at::Tensor kf = repeat_heads(k.narrow(2, 0, in.front), in.q.size(1)).to(at::kFloat);
@@ -162,6 +161,11 @@ at::Tensor attend_many(const AttentionInput& in) {
   const at::Tensor lse = at::logsumexp(scores, -1);
   const at::Tensor out = at::matmul(at::softmax(scores, -1).nan_to_num(0.0),
                                     repeat_heads(v.narrow(2, 0, in.front), in.q.size(1)).to(at::kFloat));
+  if (rest == 0) return merge_heads(out).to(in.q.scalar_type());
+  const at::Tensor open_back = allowed.narrow(3, in.front, rest);
+  Part back = flash(in.q, k.narrow(2, in.front, rest), v.narrow(2, in.front, rest), open_back, false, in.scale);
+  // ATen gives 0 where a query may read nothing.
+  back.lse = back.lse.masked_fill(open_back.any(-1).logical_not(), kMinusInfinity);
   return merge_heads(merge({out, lse}, back)).to(in.q.scalar_type());
 }
 
