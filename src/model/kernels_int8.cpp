@@ -10,45 +10,42 @@ namespace {
 
 constexpr int64_t kRun = 64;  // blocks whose scales are unpacked at once
 
-// Scale and offset (what one unit of activation adds) of `count` <= kRun blocks; arrays are padded to whole vectors.
+// Distance of the software prefetch. Weights are read once per token, so every line comes from memory, and the hardware
+// prefetcher alone leaves half of the time waiting; it may run past the end, which is harmless.
+constexpr int64_t kAhead = 4096;
+
+// f16 bits of scales and, where the format has them, offsets, collected from the headers of `count` <= kRun blocks.
+struct Headers {
+  alignas(64) uint16_t scale[kRun];
+  alignas(64) uint16_t offset[kRun];
+};
+
+inline __m512 floats(const uint16_t* halves) {
+  return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(halves)));
+}
+
+// A block's numbers as unsigned bytes, and what one unit of activation adds to the product beside them.
 template <GgmlType>
 struct Block;
 
 template <>
 struct Block<GgmlType::Q4_1> {
   static constexpr int64_t bytes = 20;
-  static void scales(const std::byte* p, int64_t count, float* scale, float* offset) {
-    alignas(64) uint16_t d[kRun], m[kRun];
-    for (int64_t b = 0; b < count; ++b) {
-      std::memcpy(&d[b], p + b * bytes, 2);
-      std::memcpy(&m[b], p + b * bytes + 2, 2);
-    }
-    for (int64_t b = 0; b < count; b += 16) {
-      _mm512_storeu_ps(scale + b, _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(d + b))));
-      _mm512_storeu_ps(offset + b, _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(m + b))));
-    }
+  static void collect(const std::byte* p, int64_t b, Headers& h) {
+    std::memcpy(&h.scale[b], p, 2);
+    std::memcpy(&h.offset[b], p + 2, 2);
   }
-  // The block's numbers as unsigned bytes.
+  static __m512 offset(const Headers& h, int64_t b, __m512) { return floats(h.offset + b); }
   static __m256i values(const std::byte* p) {
     const __m128i q = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 4));
     return _mm256_and_si256(_mm256_inserti128_si256(_mm256_castsi128_si256(q), _mm_srli_epi16(q, 4), 1), _mm256_set1_epi8(15));
   }
 };
-
-inline void half_scales(const std::byte* p, int64_t stride, int64_t count, float unit, float* scale, float* offset) {
-  alignas(64) uint16_t raw[kRun];
-  for (int64_t b = 0; b < count; ++b) std::memcpy(&raw[b], p + b * stride, 2);
-  for (int64_t b = 0; b < count; b += 16) {
-    const __m512 d = _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(raw + b)));
-    _mm512_storeu_ps(scale + b, d);
-    _mm512_storeu_ps(offset + b, _mm512_mul_ps(d, _mm512_set1_ps(unit)));
-  }
-}
-
 template <>
 struct Block<GgmlType::Q4_0> {
   static constexpr int64_t bytes = 18;
-  static void scales(const std::byte* p, int64_t count, float* scale, float* offset) { half_scales(p, bytes, count, -8, scale, offset); }
+  static void collect(const std::byte* p, int64_t b, Headers& h) { std::memcpy(&h.scale[b], p, 2); }
+  static __m512 offset(const Headers&, int64_t, __m512 scale) { return _mm512_mul_ps(scale, _mm512_set1_ps(-8)); }
   static __m256i values(const std::byte* p) {
     const __m128i q = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 2));
     return _mm256_and_si256(_mm256_inserti128_si256(_mm256_castsi128_si256(q), _mm_srli_epi16(q, 4), 1), _mm256_set1_epi8(15));
@@ -57,8 +54,9 @@ struct Block<GgmlType::Q4_0> {
 template <>
 struct Block<GgmlType::Q8_0> {
   static constexpr int64_t bytes = 34;
+  static void collect(const std::byte* p, int64_t b, Headers& h) { std::memcpy(&h.scale[b], p, 2); }
   // Signed bytes become unsigned by adding 128, which the offset takes back.
-  static void scales(const std::byte* p, int64_t count, float* scale, float* offset) { half_scales(p, bytes, count, -128, scale, offset); }
+  static __m512 offset(const Headers&, int64_t, __m512 scale) { return _mm512_mul_ps(scale, _mm512_set1_ps(-128)); }
   static __m256i values(const std::byte* p) {
     return _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 2)), _mm256_set1_epi8(static_cast<char>(0x80)));
   }
@@ -70,6 +68,13 @@ inline float sum(__m256 v) {
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
+template <GgmlType type>
+inline void collect(const std::byte* p, int64_t count, Headers& headers) {
+  for (int64_t b = 0; b < count; ++b) Block<type>::collect(p + b * Block<type>::bytes, b, headers);
+}
+
+// The headers of the next run are collected while the current one is multiplied: read back at once they would wait for
+// the stores, and collecting ahead fetches the next row from memory early.
 template <GgmlType type, int kRows>
 void multiply_tile(const std::byte* w, int64_t begin, int64_t end, const Int8Rows& x, int64_t row, float* y, int64_t y_stride) {
   using Format = Block<type>;
@@ -77,34 +82,53 @@ void multiply_tile(const std::byte* w, int64_t begin, int64_t end, const Int8Row
   const int8_t* values = x.values.data() + row * in;
   const float* x_scales = x.scales.data() + row * blocks;
   const float* x_sums = x.sums.data() + row * blocks;
-  alignas(64) float scale[kRun], offset[kRun], product[kRows][kRun];
+  alignas(64) float product[kRows][kRun];
+  Headers headers[2] = {};
+  int current = 0;
+  const std::byte* p = w + begin * blocks * Format::bytes;
+  const std::byte* const last = w + end * blocks * Format::bytes;
+  collect<type>(p, blocks < kRun ? blocks : kRun, headers[0]);
   for (int64_t o = begin; o < end; ++o) {
-    const std::byte* p = w + o * blocks * Format::bytes;
-    __m256 acc[kRows];
+    __m256 acc[kRows], odd[kRows];
     __m512 shift[kRows];
-    for (int r = 0; r < kRows; ++r) acc[r] = _mm256_setzero_ps(), shift[r] = _mm512_setzero_ps();
+    for (int r = 0; r < kRows; ++r) acc[r] = odd[r] = _mm256_setzero_ps(), shift[r] = _mm512_setzero_ps();
     for (int64_t first = 0; first < blocks; first += kRun) {
       const int64_t count = blocks - first < kRun ? blocks - first : kRun;
-      Format::scales(p, count, scale, offset);
+      const std::byte* next = p + count * Format::bytes;
+      if (next < last) {
+        const int64_t left = first + count < blocks ? blocks - first - count : blocks;
+        collect<type>(next, left < kRun ? left : kRun, headers[1 - current]);
+      }
+      const Headers& h = headers[current];
+      current = 1 - current;
       for (int64_t b = 0; b < count; b += 16) {
         const auto mask = static_cast<__mmask16>(count - b >= 16 ? 0xFFFF : (1 << (count - b)) - 1);
-        const __m512 d = _mm512_load_ps(scale + b), m = _mm512_load_ps(offset + b);
+        const __m512 d = floats(h.scale + b), m = Format::offset(h, b, d);
         for (int r = 0; r < kRows; ++r) {
           const int64_t at = r * blocks + first + b;
           _mm512_store_ps(product[r] + b, _mm512_mul_ps(d, _mm512_maskz_loadu_ps(mask, x_scales + at)));
           shift[r] = _mm512_mask3_fmadd_ps(m, _mm512_maskz_loadu_ps(mask, x_sums + at), shift[r], mask);
         }
       }
-      for (int64_t b = 0; b < count; ++b, p += Format::bytes) {
-        const __m256i q = Format::values(p);
+      const auto add_block = [&](int64_t b, __m256* into) {
+        const __m256i q = Format::values(p + b * Format::bytes);
         for (int r = 0; r < kRows; ++r) {
           const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + r * in + (first + b) * 32));
           const __m256i dots = _mm256_dpbusd_epi32(_mm256_setzero_si256(), q, a);
-          acc[r] = _mm256_fmadd_ps(_mm256_set1_ps(product[r][b]), _mm256_cvtepi32_ps(dots), acc[r]);
+          into[r] = _mm256_fmadd_ps(_mm256_set1_ps(product[r][b]), _mm256_cvtepi32_ps(dots), into[r]);
         }
+      };
+      // Even and odd blocks have sums of their own: one chain of additions would wait for itself.
+      int64_t b = 0;
+      for (; b + 2 <= count; b += 2) {
+        _mm_prefetch(reinterpret_cast<const char*>(p) + b * Format::bytes + kAhead, _MM_HINT_T0);
+        add_block(b, acc);
+        add_block(b + 1, odd);
       }
+      if (b < count) add_block(b, acc);
+      p = next;
     }
-    for (int r = 0; r < kRows; ++r) y[r * y_stride + o - begin] = sum(acc[r]) + _mm512_reduce_add_ps(shift[r]);
+    for (int r = 0; r < kRows; ++r) y[r * y_stride + o - begin] = sum(_mm256_add_ps(acc[r], odd[r])) + _mm512_reduce_add_ps(shift[r]);
   }
 }
 
