@@ -14,13 +14,17 @@ namespace {
 
 class CacheStream : public Stream {
  public:
-  CacheStream(std::shared_ptr<const Decoder> decoder, std::shared_ptr<const Retention> rule, const CacheStreamConfig& config)
-      : decoder_(std::move(decoder)), rule_(std::move(rule)), config_(config),
+  CacheStream(std::shared_ptr<const Decoder> decoder, std::shared_ptr<const Retention> rule,
+              const CacheStreamConfig& config)
+      : decoder_(std::move(decoder)),
+        rule_(std::move(rule)),
+        config_(config),
         bank_(decoder_->config(), decoder_->compute_dtype(), decoder_->device()) {
     TORCH_CHECK(rule_->visibility(), "rules that look at scores need a stream of their own");
   }
 
-  FeedResult feed(std::span<const TokenId> tokens, LogitRows logits, const std::function<void(int64_t)>& progress) override {
+  FeedResult feed(std::span<const TokenId> tokens, LogitRows logits,
+                  const std::function<void(int64_t)>& progress) override {
     const c10::InferenceMode inference;
     check_ids(tokens);
     FeedResult result{seen_, {}};
@@ -76,10 +80,14 @@ class CacheStream : public Stream {
   }
 
   void save(const std::string& path) const override {
-    std::map<std::string, std::string> metadata = {{"format", "steno.stream"}, {"format_version", "1"},
-        {"method", config_.method}, {"method_version", std::to_string(config_.version)},
-        {"tokens_seen", std::to_string(seen_)}, {"segment", std::to_string(segment_)}, {"step", std::to_string(step_)},
-        {"peak_slots", std::to_string(peak_slots_)}};
+    std::map<std::string, std::string> metadata = {{"format", "steno.stream"},
+                                                   {"format_version", "1"},
+                                                   {"method", config_.method},
+                                                   {"method_version", std::to_string(config_.version)},
+                                                   {"tokens_seen", std::to_string(seen_)},
+                                                   {"segment", std::to_string(segment_)},
+                                                   {"step", std::to_string(step_)},
+                                                   {"peak_slots", std::to_string(peak_slots_)}};
     for (const auto& [name, value] : config_.params) metadata["param." + name] = value;
     write_safetensors(path, bank_.save(), metadata);
   }
@@ -93,7 +101,8 @@ class CacheStream : public Stream {
       return found->second;
     };
     const auto expect = [&](const std::string& key, const std::string& expected) {
-      if (value(key) != expected) throw InputError("[load] {}: {} is '{}', this stream has '{}'", path, key, value(key), expected);
+      if (value(key) != expected)
+        throw InputError("[load] {}: {} is '{}', this stream has '{}'", path, key, value(key), expected);
     };
     const auto count = [&](const std::string& key) {
       int64_t number = -1;
@@ -111,7 +120,8 @@ class CacheStream : public Stream {
     for (const auto& [name, text] : config_.params) expect("param." + name, text);
     std::vector<std::pair<std::string, at::Tensor>> tensors;
     for (const auto& entry : file->entries()) tensors.emplace_back(entry.name, file->tensor(entry.name));
-    const int64_t seen = count("tokens_seen"), segment = count("segment"), step = count("step"), peak = count("peak_slots");
+    const int64_t seen = count("tokens_seen"), segment = count("segment"), step = count("step"),
+                  peak = count("peak_slots");
     try {
       Bank bank(decoder_->config(), decoder_->compute_dtype(), decoder_->device());
       bank.load(tensors);
@@ -131,7 +141,8 @@ class CacheStream : public Stream {
     const auto order = table.order();
     for (size_t i = 0; i < order.size(); ++i) {
       const int64_t position = table[order[i]].position;
-      if (position < 0 || position >= seen) throw InputError("a slot is of token {}, of {} tokens seen", position, seen);
+      if (position < 0 || position >= seen)
+        throw InputError("a slot is of token {}, of {} tokens seen", position, seen);
       if (i > 0 && position == table[order[i - 1]].position) throw InputError("two slots are of token {}", position);
       if (position < config_.start && order[i] != position)
         throw InputError("token {} stands in row {}", position, order[i]);
@@ -150,7 +161,8 @@ class CacheStream : public Stream {
     bank_.evict(rule_->victims(bank_.table(), seen_));
     bank_.reserve(steps);
     std::vector<Slot> own(static_cast<size_t>(steps));
-    for (int64_t t = 0; t < steps; ++t) own[static_cast<size_t>(t)] = {seen_ + t, segment_, step_, step_, 0, Role::token};
+    for (int64_t t = 0; t < steps; ++t)
+      own[static_cast<size_t>(t)] = {seen_ + t, segment_, step_, step_, 0, Role::token};
 
     const at::Device device = decoder_->device();
     Input in;
@@ -167,9 +179,10 @@ class CacheStream : public Stream {
       in.row_positions = at::tensor(kept, at::kLong).unsqueeze(0).to(device);
     }
     // Until the memory is full, ranks are positions and nothing is packed.
-    if (config_.positions == PositionMode::packed && config_.start > 0 && seen_ + steps - 1 > config_.packed_limit) {
+    if (config_.positions == PositionMode::packed && seen_ + steps - 1 > config_.packed_limit) {
+      in.rope_length = config_.packed_limit + 1;
       in.front.rows = std::min(config_.start, bank_.size() + steps);
-      in.front.query_positions = positions.clamp_max(config_.packed_limit).to(device);
+      if (in.front.rows > 0) in.front.query_positions = positions.clamp_max(config_.packed_limit).to(device);
     }
     in.logits = logits;
     const at::Tensor out = decoder_->run(in).logits;

@@ -10,9 +10,9 @@
 namespace steno {
 
 // cache_policies, section 0. gaps (P0): a key stands at its absolute position for ever, the next query at the number of
-// tokens seen. packed (P1): positions are ranks among the kept slots. Keys are stored rotated at their absolute position
-// in both modes: where the kept set is a start and a run of recent tokens, packing changes only how far the start is from
-// the query, and Front says that to the decoder. No key is ever rotated twice.
+// tokens seen. packed (P1): positions are ranks among the kept slots. Keys are stored rotated at their absolute
+// position in both modes: where the kept set is a start and a run of recent tokens, packing changes only how far the
+// start is from the query, and Front says that to the decoder. No key is ever rotated twice.
 enum class PositionMode { gaps, packed };
 PositionMode position_mode_named(const std::string& owner, const std::string& name);  // "gaps" or "packed"
 
@@ -22,15 +22,15 @@ enum class EvictionOrder { evict_first, attend_first };
 EvictionOrder eviction_order_named(const std::string& owner, const std::string& name);  // "evict-first", "attend-first"
 
 struct CacheStreamConfig {
-  std::string method;       // name and version, for saved files
+  std::string method;  // name and version, for saved files
   int version = 1;
   PositionMode positions = PositionMode::gaps;
   EvictionOrder order = EvictionOrder::attend_first;
-  // Packed only: the first `start` positions are read from a distance of at most `packed_limit` (= start + recent slots:
-  // the rank of the query once the memory is full).
+  // Packed only: the first `start` positions are read from a distance of at most `packed_limit` (= start + recent
+  // slots: the rank of the query once the memory is full).
   int64_t start = 0, packed_limit = 0;
   int64_t chunk_size = 512;
-  FieldValues params;       // written into saved files, checked on load
+  FieldValues params;  // written into saved files, checked on load
 };
 
 // The rule must be position-determined (Retention::visibility()): inside a chunk every row then reads exactly what it

@@ -41,10 +41,14 @@ class StopScan {
 
 const char* stop_reason_name(StopReason reason) {
   switch (reason) {
-    case StopReason::end_of_turn: return "end_of_turn";
-    case StopReason::stop_text: return "stop_text";
-    case StopReason::length: return "length";
-    case StopReason::interrupted: return "interrupted";
+    case StopReason::end_of_turn:
+      return "end_of_turn";
+    case StopReason::stop_text:
+      return "stop_text";
+    case StopReason::length:
+      return "length";
+    case StopReason::interrupted:
+      return "interrupted";
   }
   return "";
 }
@@ -53,7 +57,8 @@ Generated generate(Stream& stream, std::shared_ptr<const Tokenizer> tokenizer, s
                    const GenerateOptions& options, const std::function<void(std::string_view)>& on_text,
                    const std::function<void(int64_t)>& on_prompt_progress) {
   if (prompt.empty()) throw InputError("the prompt is empty; there is nothing to continue");
-  if (options.max_new_tokens < 0) throw UsageError("max-new-tokens is {}; it must be 0 or more", options.max_new_tokens);
+  if (options.max_new_tokens < 0)
+    throw UsageError("max-new-tokens is {}; it must be 0 or more", options.max_new_tokens);
   Generated result;
   Sampler sampler(options.sampler);
   sampler.observe(prompt);
@@ -62,8 +67,7 @@ Generated generate(Stream& stream, std::shared_ptr<const Tokenizer> tokenizer, s
   const FeedResult read = stream.feed(prompt, echo ? LogitRows::all : LogitRows::last, on_prompt_progress);
   if (echo)
     for (size_t i = 1; i < prompt.size(); ++i)
-      result.prompt_logprobs.push_back(
-          logprobs(read.logits[static_cast<int64_t>(i) - 1], prompt[i], options.logprobs));
+      result.prompt_logprobs.push_back(logprobs(read.logits[static_cast<int64_t>(i) - 1], prompt[i], options.logprobs));
   at::Tensor logits = read.logits[-1];
 
   const auto& endings = tokenizer->end_of_generation();
@@ -114,7 +118,8 @@ Generated generate(Stream& stream, std::shared_ptr<const Tokenizer> tokenizer, s
   result.decode_s = result.tokens.empty() ? 0 : decode.seconds();
   if (result.reason != StopReason::stop_text) {
     text += decoder.flush();
-    if (const size_t at = scan.find(text, 0); at != std::string::npos) text.resize(at), result.reason = StopReason::stop_text;
+    if (const size_t at = scan.find(text, 0); at != std::string::npos)
+      text.resize(at), result.reason = StopReason::stop_text;
   }
   emit(text.size());
   result.text = std::move(text);

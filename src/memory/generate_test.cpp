@@ -78,7 +78,7 @@ std::vector<TokenId> ids_of(const std::vector<std::string>& tokens, const Tokeni
 const std::vector<TokenId> kPrompt = {66, 67, 68};
 
 Spoken run(const std::vector<TokenId>& script, const GenerateOptions& options,
-        const std::shared_ptr<const Tokenizer>& tokenizer = tiny_tokenizer()) {
+           const std::shared_ptr<const Tokenizer>& tokenizer = tiny_tokenizer()) {
   ScriptedStream stream(tokenizer->vocab_size(), script);
   Spoken out;
   out.result =

@@ -1,7 +1,7 @@
 #include "model/decoder.h"
 
-#include <c10/core/GradMode.h>
 #include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
 
 #include "base/error.h"
 #include "model/attention.h"
@@ -88,7 +88,8 @@ Projected Decoder::project(int64_t layer, const at::Tensor& normed, const Adapte
   auto qkv = linear(normed, parts, compute_);
   if (adapters) {
     constexpr Target targets[] = {Target::q, Target::k, Target::v};
-    for (size_t i = 0; i < 3; ++i) qkv[i] = add_lora(qkv[i], normed, adapters->pair(layer, targets[i]), adapters->config());
+    for (size_t i = 0; i < 3; ++i)
+      qkv[i] = add_lora(qkv[i], normed, adapters->pair(layer, targets[i]), adapters->config());
   }
   const auto heads = [&](const at::Tensor& y) { return y.unflatten(-1, {-1, config_.d_h}).transpose(1, 2); };
   Projected p{heads(qkv[0]), heads(qkv[1]), heads(qkv[2])};
@@ -104,7 +105,8 @@ at::Tensor Decoder::rotate(int64_t layer, const at::Tensor& x, const at::Tensor&
   return steno::rotate(x, rotary_table(rope, config_.d_h, positions));
 }
 
-at::Tensor Decoder::finish(int64_t layer, const at::Tensor& x, const at::Tensor& attended, const AdapterSet* adapters) const {
+at::Tensor Decoder::finish(int64_t layer, const at::Tensor& x, const at::Tensor& attended,
+                           const AdapterSet* adapters) const {
   const LayerWeights& w = weights_.layers[layer];
   const auto adapted = [&](at::Tensor y, const at::Tensor& in, Target target) {
     return adapters ? add_lora(y, in, adapters->pair(layer, target), adapters->config()) : y;
@@ -115,7 +117,8 @@ at::Tensor Decoder::finish(int64_t layer, const at::Tensor& x, const at::Tensor&
   const at::Tensor normed = rms_norm(h, w.mlp_norm, config_.norm_eps);
   const LinearWeight* parts[] = {&w.gate, &w.up};
   const auto gate_up = linear(normed, parts, compute_);
-  const at::Tensor inner = activate(adapted(gate_up[0], normed, Target::gate), adapted(gate_up[1], normed, Target::up), config_.activation);
+  const at::Tensor inner =
+      activate(adapted(gate_up[0], normed, Target::gate), adapted(gate_up[1], normed, Target::up), config_.activation);
   at::Tensor mlp = adapted(linear(inner, w.down, compute_), inner, Target::down);
   if (config_.sandwich_norm) mlp = rms_norm(mlp, w.post_mlp_norm, config_.norm_eps);
   return h + mlp;
@@ -123,28 +126,35 @@ at::Tensor Decoder::finish(int64_t layer, const at::Tensor& x, const at::Tensor&
 
 at::Tensor Decoder::final_norm(const at::Tensor& x) const { return rms_norm(x, weights_.final_norm, config_.norm_eps); }
 
-at::Tensor Decoder::head(const at::Tensor& hidden) const { return linear(hidden, weights_.head, compute_).to(at::kFloat); }
+at::Tensor Decoder::head(const at::Tensor& hidden) const {
+  return linear(hidden, weights_.head, compute_).to(at::kFloat);
+}
 
 Output Decoder::run(const Input& in) const {
   at::Tensor x = in.embeddings.defined() ? in.embeddings.to(at::kFloat) : embed(in.ids);
   const int64_t batch = x.size(0), steps = x.size(1);
   const int64_t rows = in.rows.empty() ? 0 : in.rows[0].in_place ? in.rows[0].used : in.rows[0].k.size(2);
   const at::Tensor positions =
-      in.positions.defined() ? in.positions
-                             : at::arange(rows, rows + steps, at::kLong).unsqueeze(0).expand({batch, steps}).to(x.device());
-  TORCH_CHECK(in.rows.empty() || static_cast<int64_t>(in.rows.size()) == config_.layers, "rows of every layer or of none");
+      in.positions.defined()
+          ? in.positions
+          : at::arange(rows, rows + steps, at::kLong).unsqueeze(0).expand({batch, steps}).to(x.device());
+  TORCH_CHECK(in.rows.empty() || static_cast<int64_t>(in.rows.size()) == config_.layers,
+              "rows of every layer or of none");
   TORCH_CHECK(positions.dim() == 2 && positions.size(1) == steps, "positions must be [B, T]");
 
-  const RotaryTable table = rotary_table(config_.rope, config_.d_h, positions);
+  const auto angles = [&](const RopeConfig& rope, const at::Tensor& at) {
+    return rotary_table(rope, config_.d_h, at, in.rope_length);
+  };
+  const RotaryTable table = angles(config_.rope, positions);
   std::optional<RotaryTable> local, front, local_front;
   bool any_window = false;
   for (const LayerKind& kind : config_.kinds) {
-    if (kind.local_rope && !local) local = rotary_table(config_.local_rope, config_.d_h, positions);
+    if (kind.local_rope && !local) local = angles(config_.local_rope, positions);
     any_window |= kind.window > 0;
   }
   if (in.front.rows > 0) {
-    front = rotary_table(config_.rope, config_.d_h, in.front.query_positions);
-    if (local) local_front = rotary_table(config_.local_rope, config_.d_h, in.front.query_positions);
+    front = angles(config_.rope, in.front.query_positions);
+    if (local) local_front = angles(config_.local_rope, in.front.query_positions);
   }
   // Sliding layers need their own mask only when some key is out of reach.
   std::map<int64_t, at::Tensor> window_masks;
@@ -154,9 +164,10 @@ Output Decoder::run(const Input& in) const {
     const int64_t reach = positions.max().item<int64_t>() - keys.min().item<int64_t>();
     for (const LayerKind& kind : config_.kinds) {
       if (kind.window == 0 || kind.window > reach || window_masks.contains(kind.window)) continue;
-      const at::Tensor base = in.mask.allowed.defined()
-          ? in.mask.allowed
-          : at::ones({1, 1, steps, rows + steps}, at::TensorOptions(at::kBool).device(x.device())).tril(rows);
+      const at::Tensor base =
+          in.mask.allowed.defined()
+              ? in.mask.allowed
+              : at::ones({1, 1, steps, rows + steps}, at::TensorOptions(at::kBool).device(x.device())).tril(rows);
       const at::Tensor near = key_distances(positions, keys, in.front) < kind.window;
       window_masks[kind.window] = base.logical_and(near.unsqueeze(1));
     }

@@ -33,20 +33,20 @@ struct Mask {
 };
 
 // Some rows may be seen from another distance than positions say: the first `rows` columns (of rows and own tokens
-// together) are read by queries that stand at `query_positions` instead, for rotations and sliding windows alike. This is
-// how packed positions (StreamingLLM: sinks directly before the window) cost no second rotation of any key.
+// together) are read by queries that stand at `query_positions` instead, for rotations and sliding windows alike. This
+// is how packed positions (StreamingLLM: sinks directly before the window) cost no second rotation of any key.
 struct Front {
   int64_t rows = 0;
   at::Tensor query_positions;  // [B, T] int64
 };
 
 struct Capture {
-  bool hidden = false;            // residual stream: after the embedding and after every block
-  bool attention_input = false;   // each layer's normed attention input
-  bool queries = false;           // rotated queries
-  bool kv = false;                // this call's rotated keys and values (always there when rows are in place)
-  bool unrotated_keys = false;    // this call's keys before the rotation
-  bool mass = false;              // attention received by every column
+  bool hidden = false;           // residual stream: after the embedding and after every block
+  bool attention_input = false;  // each layer's normed attention input
+  bool queries = false;          // rotated queries
+  bool kv = false;               // this call's rotated keys and values (always there when rows are in place)
+  bool unrotated_keys = false;   // this call's keys before the rotation
+  bool mass = false;             // attention received by every column
 };
 
 enum class LogitRows { none, last, all };
@@ -55,11 +55,14 @@ struct Input {
   at::Tensor ids;         // [B, T] int64, or
   at::Tensor embeddings;  // [B, T, d]: used as they are (Gemma's scale is not applied)
   at::Tensor positions;   // [B, T] int64; undefined: S, S+1, ...
+  // Positions in use, which only dynamic RoPE scaling looks at; 0: the largest position + 1. Where positions are ranks
+  // among few kept rows, this is their number, however far the text has come.
+  int64_t rope_length = 0;
   Mask mask;
   Front front;
-  std::vector<LayerRows> rows;          // empty, or [layers]
-  at::Tensor row_positions;             // [B, S] int64; needed only by models with sliding-window layers
-  const AdapterSet* adapters = nullptr; // not owned
+  std::vector<LayerRows> rows;           // empty, or [layers]
+  at::Tensor row_positions;              // [B, S] int64; needed only by models with sliding-window layers
+  const AdapterSet* adapters = nullptr;  // not owned
   Capture capture;
   LogitRows logits = LogitRows::last;
 };
@@ -69,8 +72,8 @@ struct LayerKv {
 };
 
 struct Output {
-  at::Tensor hidden;  // [B, T, d] f32, after the final norm
-  at::Tensor logits;  // [B, 1, V] or [B, T, V] f32; undefined for LogitRows::none
+  at::Tensor hidden;                         // [B, T, d] f32, after the final norm
+  at::Tensor logits;                         // [B, 1, V] or [B, T, V] f32; undefined for LogitRows::none
   std::vector<at::Tensor> hidden_states;     // [layers + 1] of [B, T, d]
   std::vector<at::Tensor> attention_inputs;  // [layers] of [B, T, d]
   std::vector<at::Tensor> queries;           // [layers] of [B, H, T, d_h]
@@ -101,8 +104,8 @@ struct Projected {
 
 class Decoder {
  public:
-  // `compute`: dtype of matrix products and of the keys and values this decoder makes (bf16 or f32). The residual stream,
-  // norms and softmax are f32 always.
+  // `compute`: dtype of matrix products and of the keys and values this decoder makes (bf16 or f32). The residual
+  // stream, norms and softmax are f32 always.
   Decoder(ModelConfig config, DecoderWeights weights, at::ScalarType compute);
 
   const ModelConfig& config() const { return config_; }
@@ -127,7 +130,8 @@ class Decoder {
   // Hidden states after final_norm -> logits f32 [.., V].
   at::Tensor head(const at::Tensor& hidden) const;
 
-  // A decoder whose targeted layers have the adapter's product added (dense copies of those layers; the rest is shared).
+  // A decoder whose targeted layers have the adapter's product added (dense copies of those layers; the rest is
+  // shared).
   Decoder merged(const AdapterSet& adapters) const;
 
  private:

@@ -1,7 +1,7 @@
 #include "model/rope.h"
 
-#include <c10/core/GradMode.h>
 #include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
 
 #include <cmath>
 #include <numbers>
@@ -13,8 +13,8 @@ namespace {
 
 constexpr double kTau = 2 * std::numbers::pi;
 
-// arXiv 2309.00071, equation 23 and section 3.2: dimensions that turn more than beta_fast times over the original length
-// keep their frequency, those that turn less than beta_slow times are interpolated, the rest goes over linearly.
+// arXiv 2309.00071, equation 23 and section 3.2: dimensions that turn more than beta_fast times over the original
+// length keep their frequency, those that turn less than beta_slow times are interpolated, the rest goes over linearly.
 void apply_yarn(const RopeConfig& config, int64_t d_h, std::vector<double>& inverse) {
   const double length = static_cast<double>(config.original_max_positions);
   const auto dimension_of = [&](double turns) {
@@ -40,8 +40,8 @@ void apply_llama3(const RopeConfig& config, std::vector<double>& inverse) {
     if (wavelength > length / config.low_freq_factor) {
       frequency /= config.factor;
     } else if (wavelength > length / config.high_freq_factor) {
-      const double smooth = (length / wavelength - config.low_freq_factor) /
-                            (config.high_freq_factor - config.low_freq_factor);
+      const double smooth =
+          (length / wavelength - config.low_freq_factor) / (config.high_freq_factor - config.low_freq_factor);
       frequency = (1 - smooth) * frequency / config.factor + smooth * frequency;
     }
   }
@@ -64,28 +64,32 @@ RopeFrequencies rope_frequencies(const RopeConfig& config, int64_t d_h, int64_t 
     result.inverse[i] = std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(d_h));
   switch (config.scaling) {
     case RopeScaling::none:
-    case RopeScaling::dynamic: break;
+    case RopeScaling::dynamic:
+      break;
     case RopeScaling::linear:
       for (double& frequency : result.inverse) frequency /= factor;
       break;
     case RopeScaling::yarn:
       apply_yarn(config, d_h, result.inverse);
       result.attention_factor = config.attention_factor > 0 ? config.attention_factor
-                                : factor > 1 ? 0.1 * std::log(factor) + 1 : 1;
+                                : factor > 1                ? 0.1 * std::log(factor) + 1
+                                                            : 1;
       break;
-    case RopeScaling::llama3: apply_llama3(config, result.inverse); break;
+    case RopeScaling::llama3:
+      apply_llama3(config, result.inverse);
+      break;
   }
   for (size_t i = 0; i < config.freq_factors.size() && i < result.inverse.size(); ++i)
     result.inverse[i] /= config.freq_factors[i];
   return result;
 }
 
-RotaryTable rotary_table(const RopeConfig& config, int64_t d_h, const at::Tensor& positions) {
+RotaryTable rotary_table(const RopeConfig& config, int64_t d_h, const at::Tensor& positions, int64_t length) {
   const at::Tensor host = positions.to(at::kCPU).contiguous();
   const int64_t* position = host.const_data_ptr<int64_t>();
   const int64_t count = host.numel(), half = d_h / 2;
-  int64_t length = 0;
-  for (int64_t i = 0; i < count; ++i) length = std::max(length, position[i] + 1);
+  if (length == 0)
+    for (int64_t i = 0; i < count; ++i) length = std::max(length, position[i] + 1);
   const RopeFrequencies frequencies = rope_frequencies(config, d_h, length);
   const at::Tensor cos = at::empty({host.size(0), host.size(1), half}, at::kFloat), sin = at::empty_like(cos);
   float* c = cos.mutable_data_ptr<float>();
@@ -131,7 +135,8 @@ void rotate_into(const at::Tensor& x, const RotaryTable& table, const at::Tensor
   const auto from = num(x.scalar_type()), to = num(out.scalar_type());
   const auto* source = static_cast<const std::byte*>(x.const_data_ptr());
   auto* target = static_cast<std::byte*>(out.mutable_data_ptr());
-  const int64_t source_bytes = static_cast<int64_t>(x.element_size()), target_bytes = static_cast<int64_t>(out.element_size());
+  const int64_t source_bytes = static_cast<int64_t>(x.element_size()),
+                target_bytes = static_cast<int64_t>(out.element_size());
   const float* cos = table.cos.const_data_ptr<float>();
   const float* sin = table.sin.const_data_ptr<float>();
   const bool interleaved = table.layout == RopeLayout::interleaved;

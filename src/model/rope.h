@@ -19,11 +19,12 @@ struct RopeFrequencies {
 };
 RopeFrequencies rope_frequencies(const RopeConfig& config, int64_t d_h, int64_t length);
 
-// positions [B, T] int64. Angles are computed in f64: positions of millions keep their precision.
-RotaryTable rotary_table(const RopeConfig& config, int64_t d_h, const at::Tensor& positions);
+// positions [B, T] int64. Angles are computed in f64: positions of millions keep their precision. `length`: see
+// rope_frequencies; 0: the largest position + 1.
+RotaryTable rotary_table(const RopeConfig& config, int64_t d_h, const at::Tensor& positions, int64_t length = 0);
 
-// x [B, n, T, d_h] turned; the result is a new contiguous tensor of x's type, or of `out_dtype`. R(a) R(b) = R(a + b): a
-// rotated key moves by `delta` when it is rotated by delta again.
+// x [B, n, T, d_h] turned; the result is a new contiguous tensor of x's type, or of `out_dtype`. R(a) R(b) = R(a + b):
+// a rotated key moves by `delta` when it is rotated by delta again.
 at::Tensor rotate(const at::Tensor& x, const RotaryTable& table, std::optional<at::ScalarType> out_dtype = {});
 // The same into `out` [B, n, T, d_h] (any strides, last dimension dense), which may have another type. Inference only.
 void rotate_into(const at::Tensor& x, const RotaryTable& table, const at::Tensor& out);

@@ -18,7 +18,8 @@ class Dense : public Method {
   std::vector<FieldInfo> parameters() const override { return {}; }
   bool has_budget() const override { return false; }
   int64_t expected_slots(const StreamOptions&, int64_t tokens) const override { return tokens; }
-  std::unique_ptr<Stream> open_stream(std::shared_ptr<const Decoder> decoder, const StreamOptions& options) const override {
+  std::unique_ptr<Stream> open_stream(std::shared_ptr<const Decoder> decoder,
+                                      const StreamOptions& options) const override {
     Params none;
     set_fields(name(), none, options.params);
     CacheStreamConfig config{.method = name(), .version = version()};

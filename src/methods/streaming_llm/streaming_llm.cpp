@@ -26,13 +26,15 @@ class StreamingLlm : public Method {
   int64_t expected_slots(const StreamOptions& options, int64_t tokens) const override {
     return std::min(tokens, budget(options));
   }
-  std::unique_ptr<Stream> open_stream(std::shared_ptr<const Decoder> decoder, const StreamOptions& options) const override {
+  std::unique_ptr<Stream> open_stream(std::shared_ptr<const Decoder> decoder,
+                                      const StreamOptions& options) const override {
     Params params;
     set_fields(name(), params, options.params);
     const int64_t slots = budget(options);
     if (params.sinks < 0) throw UsageError("[streaming-llm] sinks is {}; it must be 0 or more", params.sinks);
     if (slots <= params.sinks)
-      throw UsageError("[streaming-llm] budget is {} with {} sinks; it must be at least {}", slots, params.sinks, params.sinks + 1);
+      throw UsageError("[streaming-llm] budget is {} with {} sinks; it must be at least {}", slots, params.sinks,
+                       params.sinks + 1);
     CacheStreamConfig config{.method = name(), .version = version()};
     config.positions = position_mode_named(name(), params.positions);
     config.order = eviction_order_named(name(), params.order);
@@ -44,7 +46,8 @@ class StreamingLlm : public Method {
     config.params = field_values(params);
     config.params["budget"] = std::to_string(slots);
     const int64_t recent = slots - params.sinks;
-    return open_cache_stream(std::move(decoder), std::make_shared<StartAndRecent>(params.sinks, evict_first ? recent - 1 : recent), config);
+    return open_cache_stream(std::move(decoder),
+                             std::make_shared<StartAndRecent>(params.sinks, evict_first ? recent - 1 : recent), config);
   }
 
  private:

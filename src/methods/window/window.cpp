@@ -13,7 +13,8 @@ struct Params {
   }
 };
 
-// Packed positions would change nothing: the window is a run without gaps, and rotary attention sees differences only.
+// Positions are packed, which costs nothing: the window is a run without gaps, and rotary attention sees differences
+// only.
 class Window : public Method {
  public:
   std::string name() const override { return "window"; }
@@ -23,7 +24,8 @@ class Window : public Method {
   int64_t expected_slots(const StreamOptions& options, int64_t tokens) const override {
     return std::min(tokens, budget(options));
   }
-  std::unique_ptr<Stream> open_stream(std::shared_ptr<const Decoder> decoder, const StreamOptions& options) const override {
+  std::unique_ptr<Stream> open_stream(std::shared_ptr<const Decoder> decoder,
+                                      const StreamOptions& options) const override {
     Params params;
     set_fields(name(), params, options.params);
     const int64_t w = budget(options);
@@ -33,7 +35,8 @@ class Window : public Method {
     if (options.chunk_size > 0) config.chunk_size = options.chunk_size;
     config.params = field_values(params);
     config.params["budget"] = std::to_string(w);
-    const int64_t older = config.order == EvictionOrder::evict_first ? w - 1 : w;
+    config.positions = PositionMode::packed;
+    const int64_t older = config.packed_limit = config.order == EvictionOrder::evict_first ? w - 1 : w;
     return open_cache_stream(std::move(decoder), std::make_shared<StartAndRecent>(0, older), config);
   }
 

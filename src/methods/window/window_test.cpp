@@ -75,6 +75,21 @@ TEST(Window, TheLongestWindowKeepsEverythingInBothOrders) {
   }
 }
 
+// Dynamic scaling looks at the positions in use, and those are ranks in the window however long the text is.
+TEST(Window, DynamicScalingSeesRanks) {
+  const auto decoder = test::tiny_decoder("llama_rope_dynamic");
+  const auto ids = test::random_ids(*decoder, 100, 5);
+  ASSERT_LT(decoder->config().rope.original_max_positions, 100);
+  for (const bool evict_first : {true, false}) {
+    const at::Tensor expected = test::PackedReference(*decoder, 0, 9, evict_first).read(ids);
+    for (const int64_t chunk : {1, 5, 16}) {
+      const auto stream =
+          window_method()->open_stream(decoder, window(9, evict_first ? "evict-first" : "attend-first", chunk));
+      EXPECT_LE(relative_difference(feed_all(*stream, ids), expected), 1e-4) << chunk;
+    }
+  }
+}
+
 // Text far beyond the trained positions: only differences of positions matter, so a token reads the same at the end of
 // a long text as at the start of a short one.
 TEST(Window, WorksFarBeyondTheTrainedPositions) {
