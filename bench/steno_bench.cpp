@@ -1,15 +1,17 @@
-// Whole-model measurements, one JSON object each:
+// Whole-model measurements for bench/run.py, one JSON object each:
 //
-//   steno_bench prefill MODEL TOKENS [REPEATS]            tokens/s of reading TOKENS at once, dense
-//   steno_bench decode MODEL CONTEXT TOKENS [REPEATS]     tokens/s of TOKENS greedy steps after CONTEXT tokens, dense
-//   steno_bench stream MODEL METHOD BUDGET TOKENS EVERY   seconds per token and RSS along a stream
+//   steno_bench prefill TOKENS    tokens/s of reading TOKENS by `dense`
+//   steno_bench decode CONTEXT    tokens/s of 64 greedy steps after CONTEXT tokens
+//   steno_bench stream TOKENS     seconds per token and RSS along a stream, by default of streaming-llm
 //
-// Token ids are pseudo-random: speed does not depend on them. Threads: OMP_NUM_THREADS.
+// Token ids are pseudo-random unless --text names a file; speed does not depend on them.
 #include <ATen/Parallel.h>
 #include <malloc.h>
 
-#include <cstdlib>
+#include <CLI/CLI.hpp>
+#include <fstream>
 #include <iostream>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/process.h"
@@ -60,24 +62,59 @@ json decode(const std::shared_ptr<const Decoder>& decoder, int64_t context, int6
     }
     if (i > 0) rates.push_back(static_cast<double>(tokens) / watch.seconds());
   }
-  return {{"what", "decode"}, {"context", context}, {"tokens", tokens}, {"tokens_per_s", median(rates)}, {"all", rates}};
+  return {
+      {"what", "decode"}, {"context", context}, {"tokens", tokens}, {"tokens_per_s", median(rates)}, {"all", rates}};
 }
 
-json stream_curve(const std::shared_ptr<const Decoder>& decoder, const std::string& method, int64_t budget, int64_t tokens, int64_t every) {
+// The first `count` tokens of a text, or pseudo-random ones without a text.
+std::vector<TokenId> stream_tokens(const std::string& model, const std::string& text, int64_t count, int64_t vocab) {
+  if (text.empty()) return random_tokens(count, vocab, 3);
+  std::ifstream file(text, std::ios::binary);
+  if (!file) throw InputError("cannot open '{}'", text);
+  std::ostringstream content;
+  content << file.rdbuf();
+  auto ids = load_model(model).tokenizer->encode(content.str(), {.add_special = true, .parse_special = false});
+  if (static_cast<int64_t>(ids.size()) < count)
+    throw InputError("'{}' holds {} tokens, {} asked for", text, ids.size(), count);
+  ids.resize(static_cast<size_t>(count));
+  return ids;
+}
+
+json stream_curve(const std::shared_ptr<const Decoder>& decoder, const std::string& method, int64_t budget,
+                  const std::vector<TokenId>& ids) {
+  constexpr int64_t kStep = 1024, kWarm = 4096;
   StreamOptions options;
   options.budget = budget;
   const auto stream = method_named(method).open_stream(decoder, options);
-  const auto ids = random_tokens(tokens, decoder->config().vocab, 3);
+  const auto tokens = static_cast<int64_t>(ids.size());
   json curve = json::array();
+  std::vector<double> early, late;
+  int64_t warm_rss = 0, top_rss = 0;
   for (int64_t done = 0; done < tokens;) {
-    const int64_t count = std::min(every, tokens - done);
+    const int64_t count = std::min(kStep, tokens - done);
     const Stopwatch watch;
     stream->feed(std::span(ids).subspan(static_cast<size_t>(done), static_cast<size_t>(count)), LogitRows::none);
+    const double cost = watch.seconds() / static_cast<double>(count);
+    if (done >= kWarm && done < 3 * kWarm) early.push_back(cost);
+    if (done >= tokens - 2 * kWarm && count == kStep) late.push_back(cost);
     done += count;
-    curve.push_back({{"tokens", done}, {"s_per_token", watch.seconds() / static_cast<double>(count)},
-                     {"rss_bytes", rss_bytes()}, {"slots", stream->accounting().slots}});
+    const int64_t rss = rss_bytes();
+    if (done <= kWarm)
+      warm_rss = rss;
+    else
+      top_rss = std::max(top_rss, rss);
+    curve.push_back(
+        {{"tokens", done}, {"s_per_token", cost}, {"rss_bytes", rss}, {"slots", stream->accounting().slots}});
   }
-  return {{"what", "stream"}, {"method", method}, {"budget", budget}, {"curve", curve}};
+  return {{"what", "stream"},
+          {"method", method},
+          {"budget", budget},
+          {"seconds_per_token_4k", median(early)},
+          {"seconds_per_token_end", median(late)},
+          {"rss_bytes_4k", warm_rss},
+          {"rss_bytes_most", top_rss},
+          {"rss_growth", static_cast<double>(top_rss - warm_rss) / static_cast<double>(warm_rss)},
+          {"curve", curve}};
 }
 
 }  // namespace
@@ -86,20 +123,28 @@ int main(int argc, char** argv) {
   // Large scratch tensors come and go with every chunk; keep their pages instead of returning them to the system.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  const std::vector<std::string> args(argv + 1, argv + argc);
-  if (args.size() < 3) {
-    std::cerr << "usage: steno_bench prefill|decode|stream MODEL ...\n";
-    return 2;
-  }
-  const auto number = [&](size_t i, int64_t fallback) { return i < args.size() ? std::atoll(args[i].c_str()) : fallback; };
+  std::string what, model, method = "streaming-llm", text;
+  int64_t tokens = 0, repeats = 3, threads = 0, budget = 1024;
+  CLI::App app("whole-model measurements");
+  app.add_option("what", what)->required()->check(CLI::IsMember({"prefill", "decode", "stream"}));
+  app.add_option("tokens", tokens)->required()->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  app.add_option("--model", model)->required();
+  app.add_option("--threads", threads);
+  app.add_option("--repeats", repeats)->check(CLI::Range(int64_t{1}, int64_t{100}));
+  app.add_option("--method", method);
+  app.add_option("--budget", budget);
+  app.add_option("--text", text);
+  CLI11_PARSE(app, argc, argv);
   try {
-    const auto decoder = load_decoder(args[1]);
+    if (threads > 0) at::set_num_threads(static_cast<int>(threads));
+    const auto decoder = load_decoder(model);
     json result;
-    if (args[0] == "prefill") result = prefill(decoder, number(2, 512), number(3, 3));
-    else if (args[0] == "decode") result = decode(decoder, number(2, 512), number(3, 64), number(4, 3));
-    else if (args[0] == "stream" && args.size() > 3)
-      result = stream_curve(decoder, args[2], number(3, 1024), number(4, 4096), number(5, 1024));
-    else return 2;
+    if (what == "prefill")
+      result = prefill(decoder, tokens, repeats);
+    else if (what == "decode")
+      result = decode(decoder, tokens, 64, repeats);
+    else
+      result = stream_curve(decoder, method, budget, stream_tokens(model, text, tokens, decoder->config().vocab));
     result["threads"] = at::get_num_threads();
     result["peak_rss_bytes"] = peak_rss_bytes();
     std::cout << result.dump() << "\n";

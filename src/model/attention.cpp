@@ -1,7 +1,7 @@
 #include "model/attention.h"
 
-#include <c10/core/GradMode.h>
 #include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
 
 #include <cmath>
 #include <limits>
@@ -18,7 +18,9 @@ constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 // [1, 1, T, S] bool: the last T columns are causal, all before are open.
 at::Tensor causal_mask(int64_t queries, int64_t columns, at::Device device) {
-  return at::ones({queries, columns}, at::TensorOptions(at::kBool).device(device)).tril(columns - queries).view({1, 1, queries, columns});
+  return at::ones({queries, columns}, at::TensorOptions(at::kBool).device(device))
+      .tril(columns - queries)
+      .view({1, 1, queries, columns});
 }
 
 at::Tensor allowed_or_causal(const AttentionInput& in) {
@@ -36,7 +38,8 @@ at::Tensor probabilities(const AttentionInput& in, const at::Tensor& allowed) {
   at::Tensor scores = at::matmul(in.q.to(at::kFloat), k);
   if (in.front > 0) {
     const int64_t rest = in.k.size(2) - in.front;
-    scores = at::cat({at::matmul(in.q_front.to(at::kFloat), k.narrow(-1, 0, in.front)), scores.narrow(-1, in.front, rest)}, -1);
+    scores = at::cat(
+        {at::matmul(in.q_front.to(at::kFloat), k.narrow(-1, 0, in.front)), scores.narrow(-1, in.front, rest)}, -1);
   }
   scores = (scores * in.scale).masked_fill(allowed.logical_not(), kMinusInfinity);
   // A row that may read nothing is all -inf; its probabilities are 0 and not NaN.
@@ -59,9 +62,12 @@ at::Tensor attend_few(const AttentionInput& in) {
   };
   const at::Tensor q = arrange(in.q), q_front = in.front > 0 ? arrange(in.q_front) : q;
   at::Tensor allowed;
-  if (in.allowed.defined()) allowed = in.allowed.expand({batch, 1, steps, rows}).contiguous();
-  else if (steps > 1) allowed = causal_mask(steps, rows, at::kCPU).expand({batch, 1, steps, rows}).contiguous();
-  const auto* allowed_bytes = allowed.defined() ? reinterpret_cast<const uint8_t*>(allowed.const_data_ptr<bool>()) : nullptr;
+  if (in.allowed.defined())
+    allowed = in.allowed.expand({batch, 1, steps, rows}).contiguous();
+  else if (steps > 1)
+    allowed = causal_mask(steps, rows, at::kCPU).expand({batch, 1, steps, rows}).contiguous();
+  const auto* allowed_bytes =
+      allowed.defined() ? reinterpret_cast<const uint8_t*>(allowed.const_data_ptr<bool>()) : nullptr;
 
   const at::Tensor k = in.k.stride(-1) == 1 ? in.k : in.k.contiguous();
   const at::Tensor v = in.v.strides() == k.strides() ? in.v : in.v.contiguous();
@@ -119,18 +125,21 @@ struct Part {
   at::Tensor out;  // [B, H, T, d_h]
   at::Tensor lse;  // [B, H, T] f32
 };
-Part flash(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& allowed, bool causal, double scale) {
+Part flash(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& allowed, bool causal,
+           double scale) {
   std::optional<at::Tensor> bias;
   if (allowed.defined())
-    bias = at::zeros(allowed.sizes(), at::TensorOptions(q.scalar_type())).masked_fill_(allowed.logical_not(), kMinusInfinity);
-  auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(q, repeat_heads(k, q.size(1)), repeat_heads(v, q.size(1)),
-                                                                    0.0, causal, bias, scale);
+    bias = at::zeros(allowed.sizes(), at::TensorOptions(q.scalar_type()))
+               .masked_fill_(allowed.logical_not(), kMinusInfinity);
+  auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(
+      q, repeat_heads(k, q.size(1)), repeat_heads(v, q.size(1)), 0.0, causal, bias, scale);
   return {out, lse};
 }
 
 // A part in which a query may read nothing has an undefined normaliser and weighs nothing.
 at::Tensor merge(const Part& a, const Part& b) {
-  const at::Tensor la = a.lse.masked_fill(a.lse.isnan(), kMinusInfinity), lb = b.lse.masked_fill(b.lse.isnan(), kMinusInfinity);
+  const at::Tensor la = a.lse.masked_fill(a.lse.isnan(), kMinusInfinity),
+                   lb = b.lse.masked_fill(b.lse.isnan(), kMinusInfinity);
   const at::Tensor top = at::maximum(la, lb);
   const at::Tensor empty = top == kMinusInfinity;
   const auto weight = [&](const at::Tensor& l) { return at::exp(l - top).masked_fill_(empty, 0.0).unsqueeze(-1); };
@@ -157,7 +166,8 @@ at::Tensor attend_many(const AttentionInput& in) {
   // The front is a handful of rows: plain products in f32.
   const at::Tensor open = allowed.narrow(3, 0, in.front);
   const at::Tensor kf = repeat_heads(k.narrow(2, 0, in.front), in.q.size(1)).to(at::kFloat);
-  const at::Tensor scores = (at::matmul(in.q_front.to(at::kFloat), kf.transpose(-2, -1)) * in.scale).masked_fill(open.logical_not(), kMinusInfinity);
+  const at::Tensor scores = (at::matmul(in.q_front.to(at::kFloat), kf.transpose(-2, -1)) * in.scale)
+                                .masked_fill(open.logical_not(), kMinusInfinity);
   const at::Tensor lse = at::logsumexp(scores, -1);
   const at::Tensor out = at::matmul(at::softmax(scores, -1).nan_to_num(0.0),
                                     repeat_heads(v.narrow(2, 0, in.front), in.q.size(1)).to(at::kFloat));
@@ -177,12 +187,14 @@ at::Tensor attend_reference(const AttentionInput& in) {
 }
 
 at::Tensor attend(const AttentionInput& in) {
-  const bool records = c10::GradMode::is_enabled() && (in.q.requires_grad() || in.k.requires_grad() || in.v.requires_grad());
+  const bool records =
+      c10::GradMode::is_enabled() && (in.q.requires_grad() || in.k.requires_grad() || in.v.requires_grad());
   if (records) return attend_reference(in);
   if (!in.q.is_cpu()) {
     if (in.front > 0) return attend_reference(in);
-    return merge_heads(at::scaled_dot_product_attention(in.q, repeat_heads(in.k, in.q.size(1)), repeat_heads(in.v, in.q.size(1)),
-                                                        allowed_or_causal(in), 0.0, false, in.scale));
+    return merge_heads(at::scaled_dot_product_attention(in.q, repeat_heads(in.k, in.q.size(1)),
+                                                        repeat_heads(in.v, in.q.size(1)), allowed_or_causal(in), 0.0,
+                                                        false, in.scale));
   }
   return in.q.size(2) <= kFewQueries ? attend_few(in) : attend_many(in);
 }

@@ -16,8 +16,8 @@ struct AttentionInput {
 };
 
 // Query heads of a group are consecutive: head h reads key/value head h / (H / H_kv).
-// Returns [B, T, H * d_h]: f32 for few queries, q's type otherwise. Differentiable when gradients are recorded. Rows that
-// may read nothing give 0.
+// Returns [B, T, H * d_h]: f32 for few queries, q's type otherwise. Differentiable when gradients are recorded. Rows
+// that may read nothing give 0.
 at::Tensor attend(const AttentionInput& input);
 
 // Attention that every column receives, summed over the queries: [B, H, S] f32. Memory stays flat in T: queries go by

@@ -21,7 +21,7 @@ struct RopeConfig {
   RopeLayout layout = RopeLayout::half;
   RopeScaling scaling = RopeScaling::none;
   double factor = 1;
-  int64_t original_max_positions = 0;  // dynamic, yarn, llama3
+  int64_t original_max_positions = 0;                // dynamic, yarn, llama3
   double low_freq_factor = 1, high_freq_factor = 4;  // llama3
   double beta_fast = 32, beta_slow = 1;              // yarn (arXiv 2309.00071, section 3.2)
   double attention_factor = 0;                       // yarn; 0: 0.1 ln(factor) + 1

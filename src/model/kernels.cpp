@@ -17,13 +17,12 @@
 namespace steno::kernels {
 namespace {
 
-using V = float __attribute__((vector_size(64)));     // sixteen floats
+using V = float __attribute__((vector_size(64)));  // sixteen floats
 using VI = int32_t __attribute__((vector_size(64)));
 using VU = uint32_t __attribute__((vector_size(64)));
 using B16 = uint8_t __attribute__((vector_size(16)));
 using S16 = int8_t __attribute__((vector_size(16)));
 using H16 = uint16_t __attribute__((vector_size(32)));
-
 
 STENO_INLINE V load(const float* p) {
   V v;
@@ -114,7 +113,8 @@ STENO_INLINE V exp_nonpositive(V x) {
   return tiny ? splat(0.0f) : p;
 }
 
-// ---- block formats: 32 values as two vectors of whole numbers, a scale and an offset ----------------------------------
+// ---- block formats: 32 values as two vectors of whole numbers, a scale and an offset
+// ----------------------------------
 
 STENO_INLINE B16 load_bytes(const std::byte* p) {
   B16 v;
@@ -257,8 +257,10 @@ STENO_INLINE void multiply_tile(const std::byte* w, int64_t in, int64_t begin, i
         const Values v = Format::values(p);
         for (int r = 0; r < kRows; ++r) {
           const float* xr = x + r * in + (first + b) * 32;
-          if constexpr (Format::has_scale) acc[r] += scale[b] * (v.lo * load(xr) + v.hi * load(xr + 16));
-          else acc[r] += v.lo * load(xr) + v.hi * load(xr + 16);
+          if constexpr (Format::has_scale)
+            acc[r] += scale[b] * (v.lo * load(xr) + v.hi * load(xr + 16));
+          else
+            acc[r] += v.lo * load(xr) + v.hi * load(xr + 16);
         }
       }
       if constexpr (Format::has_offset)
@@ -353,7 +355,8 @@ using F8 = float __attribute__((vector_size(32)));
 using F4 = float __attribute__((vector_size(16)));
 
 STENO_INLINE F4 fold(V v) {
-  const F8 eight = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) + __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+  const F8 eight = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                   __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
   return __builtin_shufflevector(eight, eight, 0, 1, 2, 3) + __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
 }
 // The sums of four vectors, cheaper together than one by one.
@@ -400,8 +403,8 @@ STENO_INLINE void score_rows(const float* q, int64_t queries, int64_t d, const T
 
 // out[g] += sum_j p[g][j] v_j over 64 dimensions or fewer (`width` vectors) at a time.
 template <int kQueries, int kWidth, class T>
-STENO_INLINE void weigh_rows(const float (*p)[kAttendSplit + 16], const T* v, int64_t row_stride, int64_t count, int64_t d,
-                             float* out) {
+STENO_INLINE void weigh_rows(const float (*p)[kAttendSplit + 16], const T* v, int64_t row_stride, int64_t count,
+                             int64_t d, float* out) {
   V acc[kQueries][kWidth] = {};
   for (int64_t j = 0; j < count; ++j) {
     V value[kWidth];
@@ -414,7 +417,8 @@ STENO_INLINE void weigh_rows(const float (*p)[kAttendSplit + 16], const T* v, in
 }
 
 template <int kQueries, class T>
-STENO_INLINE void weigh_head(const float (*p)[kAttendSplit + 16], const T* v, int64_t row_stride, int64_t count, int64_t d, float* out) {
+STENO_INLINE void weigh_head(const float (*p)[kAttendSplit + 16], const T* v, int64_t row_stride, int64_t count,
+                             int64_t d, float* out) {
   int64_t i = 0;
   for (; i + 64 <= d; i += 64) weigh_rows<kQueries, 4>(p, v + i, row_stride, count, d, out + i);
   for (; i + 16 <= d; i += 16) weigh_rows<kQueries, 1>(p, v + i, row_stride, count, d, out + i);
@@ -465,10 +469,18 @@ STENO_INLINE void attend(const float* q, const float* q_front, int64_t front, in
     }
     float* target = out + first * d;
     switch (queries) {
-      case 1: weigh_head<1>(scores, v + begin * row_stride, row_stride, count, d, target); break;
-      case 2: weigh_head<2>(scores, v + begin * row_stride, row_stride, count, d, target); break;
-      case 3: weigh_head<3>(scores, v + begin * row_stride, row_stride, count, d, target); break;
-      default: weigh_head<4>(scores, v + begin * row_stride, row_stride, count, d, target); break;
+      case 1:
+        weigh_head<1>(scores, v + begin * row_stride, row_stride, count, d, target);
+        break;
+      case 2:
+        weigh_head<2>(scores, v + begin * row_stride, row_stride, count, d, target);
+        break;
+      case 3:
+        weigh_head<3>(scores, v + begin * row_stride, row_stride, count, d, target);
+        break;
+      default:
+        weigh_head<4>(scores, v + begin * row_stride, row_stride, count, d, target);
+        break;
     }
   }
 }
@@ -489,14 +501,22 @@ STENO_CLONES void block_sums(const float* x, int64_t rows, int64_t in, float* su
 void multiply_blocks(GgmlType type, const std::byte* w, int64_t in, int64_t begin, int64_t end, const float* x,
                      const float* sums, int64_t rows, float* y, int64_t y_stride) {
   switch (type) {
-    case GgmlType::Q4_0: return multiply_Q4_0(w, in, begin, end, x, sums, rows, y, y_stride);
-    case GgmlType::Q4_1: return multiply_Q4_1(w, in, begin, end, x, sums, rows, y, y_stride);
-    case GgmlType::Q5_0: return multiply_Q5_0(w, in, begin, end, x, sums, rows, y, y_stride);
-    case GgmlType::Q5_1: return multiply_Q5_1(w, in, begin, end, x, sums, rows, y, y_stride);
-    case GgmlType::Q8_0: return multiply_Q8_0(w, in, begin, end, x, sums, rows, y, y_stride);
-    case GgmlType::BF16: return multiply_BF16(w, in, begin, end, x, sums, rows, y, y_stride);
-    case GgmlType::F32: return multiply_F32(w, in, begin, end, x, sums, rows, y, y_stride);
-    default: break;
+    case GgmlType::Q4_0:
+      return multiply_Q4_0(w, in, begin, end, x, sums, rows, y, y_stride);
+    case GgmlType::Q4_1:
+      return multiply_Q4_1(w, in, begin, end, x, sums, rows, y, y_stride);
+    case GgmlType::Q5_0:
+      return multiply_Q5_0(w, in, begin, end, x, sums, rows, y, y_stride);
+    case GgmlType::Q5_1:
+      return multiply_Q5_1(w, in, begin, end, x, sums, rows, y, y_stride);
+    case GgmlType::Q8_0:
+      return multiply_Q8_0(w, in, begin, end, x, sums, rows, y, y_stride);
+    case GgmlType::BF16:
+      return multiply_BF16(w, in, begin, end, x, sums, rows, y, y_stride);
+    case GgmlType::F32:
+      return multiply_F32(w, in, begin, end, x, sums, rows, y, y_stride);
+    default:
+      break;
   }
   std::vector<float> row(static_cast<size_t>(in));
   const int64_t row_bytes = ggml_bytes(type, in);
@@ -508,35 +528,49 @@ void multiply_blocks(GgmlType type, const std::byte* w, int64_t in, int64_t begi
 
 STENO_CLONES void rms_norm(const float* x, const float* w, double eps, int64_t rows, int64_t n, void* y, Num y_type) {
   for (int64_t r = 0; r < rows; ++r) {
-    if (y_type == Num::f32) norm_row(x + r * n, w, eps, n, static_cast<float*>(y) + r * n);
-    else norm_row(x + r * n, w, eps, n, static_cast<uint16_t*>(y) + r * n);
+    if (y_type == Num::f32)
+      norm_row(x + r * n, w, eps, n, static_cast<float*>(y) + r * n);
+    else
+      norm_row(x + r * n, w, eps, n, static_cast<uint16_t*>(y) + r * n);
   }
 }
 
 STENO_CLONES void add_rms_norm(float* x, const void* delta, Num delta_type, int64_t delta_stride, const float* w,
                                double eps, int64_t rows, int64_t n, void* y, Num y_type) {
   for (int64_t r = 0; r < rows; ++r) {
-    if (delta_type == Num::f32) add_row(x + r * n, static_cast<const float*>(delta) + r * delta_stride, n);
-    else add_row(x + r * n, static_cast<const uint16_t*>(delta) + r * delta_stride, n);
-    if (y_type == Num::f32) norm_row(x + r * n, w, eps, n, static_cast<float*>(y) + r * n);
-    else norm_row(x + r * n, w, eps, n, static_cast<uint16_t*>(y) + r * n);
+    if (delta_type == Num::f32)
+      add_row(x + r * n, static_cast<const float*>(delta) + r * delta_stride, n);
+    else
+      add_row(x + r * n, static_cast<const uint16_t*>(delta) + r * delta_stride, n);
+    if (y_type == Num::f32)
+      norm_row(x + r * n, w, eps, n, static_cast<float*>(y) + r * n);
+    else
+      norm_row(x + r * n, w, eps, n, static_cast<uint16_t*>(y) + r * n);
   }
 }
 
 STENO_CLONES void silu_multiply(const void* gate, const void* up, Num type, int64_t stride, int64_t rows, int64_t n,
                                 void* y, Num y_type) {
-  if (type == Num::f32 && y_type == Num::f32) silu_rows(f32(gate), f32(up), stride, rows, n, f32(y));
-  else if (type == Num::f32) silu_rows(f32(gate), f32(up), stride, rows, n, b16(y));
-  else if (y_type == Num::f32) silu_rows(b16(gate), b16(up), stride, rows, n, f32(y));
-  else silu_rows(b16(gate), b16(up), stride, rows, n, b16(y));
+  if (type == Num::f32 && y_type == Num::f32)
+    silu_rows(f32(gate), f32(up), stride, rows, n, f32(y));
+  else if (type == Num::f32)
+    silu_rows(f32(gate), f32(up), stride, rows, n, b16(y));
+  else if (y_type == Num::f32)
+    silu_rows(b16(gate), b16(up), stride, rows, n, f32(y));
+  else
+    silu_rows(b16(gate), b16(up), stride, rows, n, b16(y));
 }
 
 STENO_CLONES void rotate_row(const void* x, Num x_type, const float* cos, const float* sin, int64_t half,
                              bool interleaved, void* y, Num y_type) {
-  if (x_type == Num::f32 && y_type == Num::f32) rotate(f32(x), cos, sin, half, interleaved, f32(y));
-  else if (x_type == Num::f32) rotate(f32(x), cos, sin, half, interleaved, b16(y));
-  else if (y_type == Num::f32) rotate(b16(x), cos, sin, half, interleaved, f32(y));
-  else rotate(b16(x), cos, sin, half, interleaved, b16(y));
+  if (x_type == Num::f32 && y_type == Num::f32)
+    rotate(f32(x), cos, sin, half, interleaved, f32(y));
+  else if (x_type == Num::f32)
+    rotate(f32(x), cos, sin, half, interleaved, b16(y));
+  else if (y_type == Num::f32)
+    rotate(b16(x), cos, sin, half, interleaved, f32(y));
+  else
+    rotate(b16(x), cos, sin, half, interleaved, b16(y));
 }
 
 STENO_CLONES void convert_row(const void* x, Num x_type, int64_t n, void* y, Num y_type) {

@@ -13,8 +13,8 @@ namespace steno::kernels {
 
 enum class Num : uint8_t { f32, bf16 };
 
-// True when multiply_blocks reads this format (in % 32 == 0, and the block size divides in). Formats without a kernel of
-// their own are dequantised row by row.
+// True when multiply_blocks reads this format (in % 32 == 0, and the block size divides in). Formats without a kernel
+// of their own are dequantised row by row.
 bool multiplies(GgmlType type);
 
 // sums[r * (in / 32) + b] = sum of x[r, 32 b .. 32 b + 31]: needed by formats with an offset per block.

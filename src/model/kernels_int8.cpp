@@ -38,7 +38,8 @@ struct Block<GgmlType::Q4_1> {
   static __m512 offset(const Headers& h, int64_t b, __m512) { return floats(h.offset + b); }
   static __m256i values(const std::byte* p) {
     const __m128i q = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 4));
-    return _mm256_and_si256(_mm256_inserti128_si256(_mm256_castsi128_si256(q), _mm_srli_epi16(q, 4), 1), _mm256_set1_epi8(15));
+    return _mm256_and_si256(_mm256_inserti128_si256(_mm256_castsi128_si256(q), _mm_srli_epi16(q, 4), 1),
+                            _mm256_set1_epi8(15));
   }
 };
 template <>
@@ -48,7 +49,8 @@ struct Block<GgmlType::Q4_0> {
   static __m512 offset(const Headers&, int64_t, __m512 scale) { return _mm512_mul_ps(scale, _mm512_set1_ps(-8)); }
   static __m256i values(const std::byte* p) {
     const __m128i q = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 2));
-    return _mm256_and_si256(_mm256_inserti128_si256(_mm256_castsi128_si256(q), _mm_srli_epi16(q, 4), 1), _mm256_set1_epi8(15));
+    return _mm256_and_si256(_mm256_inserti128_si256(_mm256_castsi128_si256(q), _mm_srli_epi16(q, 4), 1),
+                            _mm256_set1_epi8(15));
   }
 };
 template <>
@@ -58,7 +60,8 @@ struct Block<GgmlType::Q8_0> {
   // Signed bytes become unsigned by adding 128, which the offset takes back.
   static __m512 offset(const Headers&, int64_t, __m512 scale) { return _mm512_mul_ps(scale, _mm512_set1_ps(-128)); }
   static __m256i values(const std::byte* p) {
-    return _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 2)), _mm256_set1_epi8(static_cast<char>(0x80)));
+    return _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 2)),
+                            _mm256_set1_epi8(static_cast<char>(0x80)));
   }
 };
 
@@ -76,7 +79,8 @@ inline void collect(const std::byte* p, int64_t count, Headers& headers) {
 // The headers of the next run are collected while the current one is multiplied: read back at once they would wait for
 // the stores, and collecting ahead fetches the next row from memory early.
 template <GgmlType type, int kRows>
-void multiply_tile(const std::byte* w, int64_t begin, int64_t end, const Int8Rows& x, int64_t row, float* y, int64_t y_stride) {
+void multiply_tile(const std::byte* w, int64_t begin, int64_t end, const Int8Rows& x, int64_t row, float* y,
+                   int64_t y_stride) {
   using Format = Block<type>;
   const int64_t in = x.in, blocks = in / 32;
   const int8_t* values = x.values.data() + row * in;
@@ -128,7 +132,8 @@ void multiply_tile(const std::byte* w, int64_t begin, int64_t end, const Int8Row
       if (b < count) add_block(b, acc);
       p = next;
     }
-    for (int r = 0; r < kRows; ++r) y[r * y_stride + o - begin] = sum(_mm256_add_ps(acc[r], odd[r])) + _mm512_reduce_add_ps(shift[r]);
+    for (int r = 0; r < kRows; ++r)
+      y[r * y_stride + o - begin] = sum(_mm256_add_ps(acc[r], odd[r])) + _mm512_reduce_add_ps(shift[r]);
   }
 }
 
@@ -163,22 +168,29 @@ Int8Rows round_to_int8(const float* x, int64_t rows, int64_t in) {
     const float largest = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(lo), _mm512_abs_ps(hi)));
     const float scale = largest / 127;
     const __m512 inverse = _mm512_set1_ps(scale > 0 ? 1 / scale : 0);
-    const __m512i q_lo = _mm512_cvtps_epi32(_mm512_mul_ps(lo, inverse)), q_hi = _mm512_cvtps_epi32(_mm512_mul_ps(hi, inverse));
+    const __m512i q_lo = _mm512_cvtps_epi32(_mm512_mul_ps(lo, inverse)),
+                  q_hi = _mm512_cvtps_epi32(_mm512_mul_ps(hi, inverse));
     auto* out = reinterpret_cast<__m128i*>(result.values.data() + b * 32);
     _mm_storeu_si128(out, _mm512_cvtsepi32_epi8(q_lo));
     _mm_storeu_si128(out + 1, _mm512_cvtsepi32_epi8(q_hi));
     result.scales[static_cast<size_t>(b)] = scale;
-    result.sums[static_cast<size_t>(b)] = scale * static_cast<float>(_mm512_reduce_add_epi32(_mm512_add_epi32(q_lo, q_hi)));
+    result.sums[static_cast<size_t>(b)] =
+        scale * static_cast<float>(_mm512_reduce_add_epi32(_mm512_add_epi32(q_lo, q_hi)));
   }
   return result;
 }
 
-void multiply_int8(GgmlType type, const std::byte* w, int64_t begin, int64_t end, const Int8Rows& x, float* y, int64_t y_stride) {
+void multiply_int8(GgmlType type, const std::byte* w, int64_t begin, int64_t end, const Int8Rows& x, float* y,
+                   int64_t y_stride) {
   switch (type) {
-    case GgmlType::Q4_0: return multiply<GgmlType::Q4_0>(w, begin, end, x, y, y_stride);
-    case GgmlType::Q4_1: return multiply<GgmlType::Q4_1>(w, begin, end, x, y, y_stride);
-    case GgmlType::Q8_0: return multiply<GgmlType::Q8_0>(w, begin, end, x, y, y_stride);
-    default: __builtin_unreachable();
+    case GgmlType::Q4_0:
+      return multiply<GgmlType::Q4_0>(w, begin, end, x, y, y_stride);
+    case GgmlType::Q4_1:
+      return multiply<GgmlType::Q4_1>(w, begin, end, x, y, y_stride);
+    case GgmlType::Q8_0:
+      return multiply<GgmlType::Q8_0>(w, begin, end, x, y, y_stride);
+    default:
+      __builtin_unreachable();
   }
 }
 

@@ -1,7 +1,7 @@
 #include "model/linear.h"
 
-#include <c10/core/GradMode.h>
 #include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "model/kernels.h"
@@ -24,8 +24,10 @@ void dequantize_rows(const LinearWeight& w, const at::Tensor& values) {
   at::parallel_for(0, w.out(), 32, [&](int64_t begin, int64_t end) {
     const std::byte* src = w.blocks() + begin * row_bytes;
     const int64_t count = (end - begin) * in;
-    if (bf16) dequantize_to_bf16(w.type(), src, static_cast<uint16_t*>(out) + begin * in, count);
-    else dequantize_to_f32(w.type(), src, static_cast<float*>(out) + begin * in, count);
+    if (bf16)
+      dequantize_to_bf16(w.type(), src, static_cast<uint16_t*>(out) + begin * in, count);
+    else
+      dequantize_to_f32(w.type(), src, static_cast<float*>(out) + begin * in, count);
   });
 }
 
@@ -49,9 +51,7 @@ std::optional<Blocks> as_blocks(const LinearWeight& w) {
   return std::nullopt;
 }
 
-at::Tensor add_bias(at::Tensor y, const at::Tensor& bias) {
-  return bias.defined() ? y + bias.to(y.scalar_type()) : y;
-}
+at::Tensor add_bias(at::Tensor y, const at::Tensor& bias) { return bias.defined() ? y + bias.to(y.scalar_type()) : y; }
 
 // x [n, in] -> one [n, out] per weight, f32. All weights share one parallel region.
 std::vector<at::Tensor> multiply_directly(const at::Tensor& x, std::span<const LinearWeight* const> weights,
@@ -62,8 +62,9 @@ std::vector<at::Tensor> multiply_directly(const at::Tensor& x, std::span<const L
   for (const LinearWeight* w : weights) total += w->out();
   const at::Tensor y = at::empty({rows, total}, xf.options());
   const float* xp = xf.const_data_ptr<float>();
-  const bool rounds = compute == at::kBFloat16 && kernels::has_int8() &&
-                      std::all_of(blocks.begin(), blocks.end(), [](const Blocks& b) { return kernels::multiplies_int8(b.type); });
+  const bool rounds =
+      compute == at::kBFloat16 && kernels::has_int8() &&
+      std::all_of(blocks.begin(), blocks.end(), [](const Blocks& b) { return kernels::multiplies_int8(b.type); });
   kernels::Int8Rows rounded;
   std::vector<float> sums;
   if (rounds) {
@@ -213,7 +214,8 @@ std::vector<at::Tensor> linear(const at::Tensor& x, std::span<const LinearWeight
     }
     return result;
   }
-  for (const LinearWeight* w : weights) result.push_back(restore(add_bias(multiply_scratch(flat, *w, compute), w->bias())));
+  for (const LinearWeight* w : weights)
+    result.push_back(restore(add_bias(multiply_scratch(flat, *w, compute), w->bias())));
   return result;
 }
 

@@ -1,6 +1,6 @@
-// The weight of a linear layer at its stored width: a dense tensor, or quantised blocks in a mapped file. Products choose
-// by shape: few rows multiply the blocks directly (f32 accumulation, exact block values), many rows dequantise one layer
-// into a scratch tensor and use ATen's matmul.
+// The weight of a linear layer at its stored width: a dense tensor, or quantised blocks in a mapped file. Products
+// choose by shape: few rows multiply the blocks directly (f32 accumulation, exact block values), many rows dequantise
+// one layer into a scratch tensor and use ATen's matmul.
 #pragma once
 #include <ATen/core/Tensor.h>
 

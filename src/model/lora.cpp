@@ -1,6 +1,7 @@
 #include "model/lora.h"
 
 #include <c10/core/GradMode.h>
+
 #include <cmath>
 
 #include "base/error.h"
@@ -31,13 +32,17 @@ int64_t target_in(const ModelConfig& model, Target target) {
 
 int64_t target_out(const ModelConfig& model, Target target) {
   switch (target) {
-    case Target::q: return model.heads * model.d_h;
+    case Target::q:
+      return model.heads * model.d_h;
     case Target::k:
-    case Target::v: return model.kv_heads * model.d_h;
+    case Target::v:
+      return model.kv_heads * model.d_h;
     case Target::o:
-    case Target::down: return model.d_model;
+    case Target::down:
+      return model.d_model;
     case Target::gate:
-    case Target::up: return model.d_ff;
+    case Target::up:
+      return model.d_ff;
   }
   return 0;
 }

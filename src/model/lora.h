@@ -1,5 +1,5 @@
-// LoRA adapter sets (arXiv 2106.09685): y += scaling * B A dropout(x) beside a frozen linear layer. A set is switched on
-// per call (Input::adapters), so that one copy of the base serves any number of adapters.
+// LoRA adapter sets (arXiv 2106.09685): y += scaling * B A dropout(x) beside a frozen linear layer. A set is switched
+// on per call (Input::adapters), so that one copy of the base serves any number of adapters.
 #pragma once
 #include <ATen/core/Tensor.h>
 

@@ -10,7 +10,8 @@ namespace {
 
 class Source {
  public:
-  Source(std::shared_ptr<const GgufFile> file, const LoadOptions& options) : file_(std::move(file)), options_(options) {}
+  Source(std::shared_ptr<const GgufFile> file, const LoadOptions& options)
+      : file_(std::move(file)), options_(options) {}
 
   const GgufTensor& tensor(const std::string& name, std::initializer_list<int64_t> shape) const {
     const GgufTensor* t = file_->find_tensor(name);
@@ -18,7 +19,12 @@ class Source {
     if (!std::equal(t->shape.begin(), t->shape.end(), shape.begin(), shape.end()))
       throw InputError("[gguf] {}: tensor '{}' has shape [{}], expected [{}]", file_->path().string(), name,
                        fmt::join(t->shape, ", "), fmt::join(shape, ", "));
-    check_scales(*t);
+    try {
+      check_scales(*t);
+    } catch (const InputError& error) {
+      constexpr std::string_view kPrefix = "[gguf] ";
+      throw InputError("{}{}: {}", kPrefix, file_->path().string(), std::string_view(error.what()).substr(kPrefix.size()));
+    }
     return *t;
   }
   bool has(const std::string& name) const { return file_->find_tensor(name) != nullptr; }
@@ -41,7 +47,9 @@ class Source {
         reinterpret_cast<uintptr_t>(t.data.data()) % alignof(float) == 0) {
       // A view of the mapping, so that processes share its pages; nothing ever writes to weights.
       auto* data = const_cast<std::byte*>(t.data.data());
-      return LinearWeight(at::from_blob(data, {out, in}, [owner = file_](void*) {}, at::TensorOptions(at::kFloat)), bias);
+      return LinearWeight(at::from_blob(
+                              data, {out, in}, [owner = file_](void*) {}, at::TensorOptions(at::kFloat)),
+                          bias);
     }
     return LinearWeight(dequantize(t, options_.dtype).to(options_.device), bias);
   }

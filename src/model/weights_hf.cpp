@@ -21,8 +21,8 @@ class Source {
       throw InputError("[safetensors] {}: tensor '{}' has shape [{}], expected [{}]", file_->path().string(), name,
                        fmt::join(t.sizes(), ", "), fmt::join(shape, ", "));
     if (!t.is_floating_point() || t.element_size() < 2)
-      throw InputError("[safetensors] {}: tensor '{}' is {}; weights are read as F32, F16 or BF16", file_->path().string(),
-                       name, toString(t.scalar_type()));
+      throw InputError("[safetensors] {}: tensor '{}' is {}; weights are read as F32, F16 or BF16",
+                       file_->path().string(), name, toString(t.scalar_type()));
     return t;
   }
   at::Tensor norm(const std::string& name, int64_t size) const {
