@@ -110,7 +110,8 @@ class CacheStream : public Stream {
         number = parse_int("load", key, value(key));
       } catch (const UsageError&) {
       }
-      if (number < 0) throw InputError("[load] {}: {} is '{}', which is no count", path, key, value(key));
+      if (number < 0 || number > int64_t{1} << 60)
+        throw InputError("[load] {}: {} is '{}', which is no count", path, key, value(key));
       return number;
     };
     expect("format", "steno.stream");
@@ -144,9 +145,9 @@ class CacheStream : public Stream {
       if (position < 0 || position >= seen)
         throw InputError("a slot is of token {}, of {} tokens seen", position, seen);
       if (i > 0 && position == table[order[i - 1]].position) throw InputError("two slots are of token {}", position);
-      if (position < config_.start && order[i] != position)
-        throw InputError("token {} stands in row {}", position, order[i]);
     }
+    for (int64_t row = 0; row < std::min(config_.start, seen); ++row)
+      if (row >= table.size() || table[row].position != row) throw InputError("row {} is not token {}", row, row);
   }
 
   void check_ids(std::span<const TokenId> tokens) const {
