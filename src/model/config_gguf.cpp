@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "io/gguf.h"
+#include "io/shown.h"
 #include "model/config.h"
 
 namespace steno {
@@ -40,13 +41,14 @@ RopeConfig read_rope(const GgufFile& file, const std::string& arch, const std::s
     check_positive(rope.beta_slow, where, arch + ".rope.scaling.yarn_beta_slow");
   } else if (scaling != "none") {
     throw InputError("{}: {}.rope.scaling.type is '{}'; supported: none, linear, yarn, and llama3 by rope_freqs.weight",
-                     where, arch, scaling);
+                     where, arch, shown(scaling));
   }
   if (const GgufTensor* factors = file.find_tensor("rope_freqs.weight")) {
     const at::Tensor values = dequantize(*factors, at::kFloat);
     if (values.numel() != model.d_h / 2)
       throw InputError("{}: rope_freqs.weight has {} values, {} expected", where, values.numel(), model.d_h / 2);
-    if (!(values > 0).all().item<bool>()) throw InputError("{}: rope_freqs.weight holds a value that is not above 0", where);
+    if (!(values > 0).all().item<bool>())
+      throw InputError("{}: rope_freqs.weight holds a value that is not above 0", where);
     rope.freq_factors.assign(values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel());
   }
   return rope;
@@ -58,7 +60,7 @@ ModelConfig config_from_gguf(const GgufFile& file) {
   const std::string where = fmt::format("[gguf] {}", file.path().string());
   const std::string arch(file.get_string("general.architecture"));
   if (arch != "llama" && arch != "qwen2" && arch != "qwen3" && arch != "gemma3" && arch != "phi3")
-    throw InputError("{}: architecture '{}' is not supported; supported: {}", where, arch, kSupported);
+    throw InputError("{}: architecture '{}' is not supported; supported: {}", where, shown(arch), kSupported);
   // Sizes are bounded so that no product of two of them overflows and no list of layers exhausts memory.
   const auto at_least_one = [&](const std::string& key, int64_t limit = int64_t{1} << 31) {
     const int64_t value = file.get_int(arch + key);
@@ -77,7 +79,8 @@ ModelConfig config_from_gguf(const GgufFile& file) {
   if (model.heads % model.kv_heads != 0)
     throw InputError("{}: {} query heads do not share {} key/value heads evenly", where, model.heads, model.kv_heads);
   model.d_h = file.int_or(arch + ".attention.key_length", model.d_model / model.heads);
-  if (model.d_h < 2 || model.d_h > (1 << 16) || model.d_h % 2 != 0 || file.int_or(arch + ".attention.value_length", model.d_h) != model.d_h)
+  if (model.d_h < 2 || model.d_h > (1 << 16) || model.d_h % 2 != 0 ||
+      file.int_or(arch + ".attention.value_length", model.d_h) != model.d_h)
     throw InputError("{}: head width {} (keys) and {} (values); steno wants one even width", where, model.d_h,
                      file.int_or(arch + ".attention.value_length", model.d_h));
   if (file.int_or(arch + ".rope.dimension_count", model.d_h) != model.d_h)

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "io/json.h"
 #include "io/mapped_file.h"
+#include "io/shown.h"
 #include "model/config.h"
 
 namespace steno {
@@ -40,7 +41,8 @@ class Reader {
   }
   double positive_number(const char* key, double fallback) const {
     const auto value = get_or<double>(key, fallback);
-    if (!(value > 0 && std::isfinite(value))) throw InputError("{}: '{}' is {}; it must be above 0", where_, key, value);
+    if (!(value > 0 && std::isfinite(value)))
+      throw InputError("{}: '{}' is {}; it must be above 0", where_, key, value);
     return value;
   }
   Reader object(const char* key) const {
@@ -89,7 +91,7 @@ RopeConfig read_rope(const Reader& r, const ModelConfig& model, double theta) {
                        rope.low_freq_factor, rope.high_freq_factor);
   } else {
     throw InputError("{}: rope type '{}' is not supported; supported: default, linear, dynamic, yarn, llama3",
-                     r.where(), type);
+                     r.where(), shown(type));
   }
   return rope;
 }
@@ -126,7 +128,8 @@ void read_layer_kinds(const Reader& r, ModelConfig& model) {
     if (!types.is_array() || types.size() != model.kinds.size())
       throw InputError("{}: 'layer_types' must list {} layers", r.where(), model.layers);
     for (size_t i = 0; i < model.kinds.size(); ++i) {
-      if (types[i] == "sliding_attention") model.kinds[i] = {window, gemma};
+      if (types[i] == "sliding_attention")
+        model.kinds[i] = {window, gemma};
       else if (types[i] != "full_attention")
         throw InputError("{}: 'layer_types' names something else than full_attention and sliding_attention", r.where());
     }
@@ -162,7 +165,7 @@ ModelConfig config_from_hf(const std::filesystem::path& path) {
     model.family = "gemma3";
   else
     throw InputError("{}: model_type '{}' is not supported; supported: llama, mistral, qwen2, qwen3, gemma3_text, phi3",
-                     r.where(), type);
+                     r.where(), shown(type));
   const bool gemma = model.family == "gemma3";
   model.name = r.get_or<std::string>("_name_or_path", "");
   if (model.name.empty()) model.name = path.parent_path().filename().string();
@@ -189,7 +192,7 @@ ModelConfig config_from_hf(const std::filesystem::path& path) {
   else if (act == "gelu_pytorch_tanh")
     model.activation = Activation::gelu_tanh;
   else
-    throw InputError("{}: activation '{}' is not supported", r.where(), act);
+    throw InputError("{}: activation '{}' is not supported", r.where(), shown(act));
   for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping"})
     if (r.has(key)) throw InputError("{}: '{}' is set; logit soft-capping is not supported", r.where(), key);
   if (gemma) {

@@ -284,7 +284,7 @@ TEST(LoaderMutation, GgufHeader) {
     const TemporaryFolder folder;
     Mutator mutator(2);
     int accepted = 0, refused = 0;
-    for (int i = 0; i < 1500; ++i) {
+    for (int i = 0; i < 2500; ++i) {
       std::string head = mutator(bytes.substr(0, header));
       head.resize(header);  // so that the tensors stay where they are
       const fs::path path = folder.file("mutated.gguf", head + bytes.substr(header));

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "io/shown.h"
 
 namespace steno {
 namespace {
@@ -22,7 +23,7 @@ Target target_named(const std::string& name) {
     if (name == kNames[i]) return static_cast<Target>(i);
     known += (i ? ", " : "") + std::string(kNames[i]);
   }
-  throw InputError("[lora] unknown target module '{}'; known: {}", name, known);
+  throw InputError("[lora] unknown target module '{}'; known: {}", shown(name), known);
 }
 
 int64_t target_in(const ModelConfig& model, Target target) {
