@@ -148,6 +148,21 @@ TEST(Autograd, QuantisedWeights) {
   }
 }
 
+TEST(Autograd, BackwardMayOutliveTheDecoder) {
+  at::Tensor loss;
+  auto decoder = std::make_unique<const Decoder>(quantised(GgmlType::Q8_0));
+  const Leaves leaves = make_leaves(*decoder), again = make_leaves(*decoder);
+  loss_of(*decoder, leaves).backward();
+  loss = loss_of(*decoder, again);
+  decoder.reset();
+  // What was freed is likely to be overwritten now.
+  std::vector<std::string> other;
+  for (int i = 0; i < 200; ++i) other.emplace_back(1088 + i, '\x7F');
+  loss.backward();
+  for (size_t i = 0; i < leaves.all().size(); ++i)
+    EXPECT_TRUE(at::equal(again.all()[i].second.grad(), leaves.all()[i].second.grad())) << leaves.all()[i].first;
+}
+
 // The recorded path and the inference path are one function.
 TEST(Autograd, RecordedLogitsEqualInference) {
   for (const std::string& name : tiny_names()) {

@@ -29,7 +29,7 @@ std::vector<LayerRows> rows_of(const Decoder& decoder, const at::Tensor& ids, co
 }
 
 // Wide enough that threads share its products, with quantised weights.
-std::shared_ptr<const Decoder> quantised_decoder() {
+std::shared_ptr<const Decoder> quantised_decoder(at::ScalarType compute = at::kFloat) {
   ModelConfig c;
   c.family = "llama";
   c.layers = 2, c.d_model = 256, c.heads = 8, c.kv_heads = 2, c.d_h = 32, c.d_ff = 512, c.vocab = 600;
@@ -53,7 +53,7 @@ std::shared_ptr<const Decoder> quantised_decoder() {
     w.layers.push_back(l);
   }
   w.final_norm = at::ones({256});
-  return std::make_shared<const Decoder>(c, w, at::kFloat);
+  return std::make_shared<const Decoder>(c, w, compute);
 }
 
 class DecoderTest : public testing::Test {
@@ -313,17 +313,19 @@ TEST_F(DecoderTest, CallsFromManyThreadsGiveTheSameBits) {
 // Steps of few tokens are the same with any number of threads: products of blocks and attention of few queries split
 // work by outputs.
 TEST_F(DecoderTest, ShortStepsGiveTheSameBitsWithAnyThreads) {
-  const auto decoder = quantised_decoder();
   const int threads = at::get_num_threads();
-  const at::Tensor ids = random_ids(1, 520, decoder->config().vocab, 9);
-  const auto rows = rows_of(*decoder, ids.slice(1, 0, 500));
-  for (const int64_t steps : {1, 2, 8}) {
-    Input in = input_of(ids.slice(1, 500, 500 + steps));
-    in.rows = rows;
-    at::set_num_threads(1);
-    const at::Tensor one = decoder->run(in).logits;
-    at::set_num_threads(2);
-    EXPECT_TRUE(at::equal(decoder->run(in).logits, one)) << steps;
+  for (const auto compute : {at::kFloat, at::kBFloat16}) {
+    const auto decoder = quantised_decoder(compute);
+    const at::Tensor ids = random_ids(1, 520, decoder->config().vocab, 9);
+    const auto rows = rows_of(*decoder, ids.slice(1, 0, 500));
+    for (const int64_t steps : {1, 2, 8}) {
+      Input in = input_of(ids.slice(1, 500, 500 + steps));
+      in.rows = rows;
+      at::set_num_threads(1);
+      const at::Tensor one = decoder->run(in).logits;
+      at::set_num_threads(2);
+      EXPECT_TRUE(at::equal(decoder->run(in).logits, one)) << steps;
+    }
   }
   at::set_num_threads(threads);
 }
@@ -351,6 +353,13 @@ TEST_F(DecoderTest, Bf16StaysNearF32) {
     EXPECT_EQ(actual.scalar_type(), at::kFloat);
     // Eight bits of mantissa through a few random layers: a few percent, but the same function.
     EXPECT_LE(((actual - expected).norm() / expected.norm()).item<double>(), 0.05) << name;
+  }
+  // Quantised weights: one step takes eight-bit activations where the processor can, long chunks bf16.
+  const auto f32 = quantised_decoder(), bf16 = quantised_decoder(at::kBFloat16);
+  for (const int64_t steps : {1, 8, 60}) {
+    const at::Tensor ids = random_ids(1, steps, f32->config().vocab, 12);
+    const at::Tensor expected = f32->run(input_of(ids)).logits, actual = bf16->run(input_of(ids)).logits;
+    EXPECT_LE(((actual - expected).norm() / expected.norm()).item<double>(), 0.05) << steps << " tokens";
   }
 }
 

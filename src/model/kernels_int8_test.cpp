@@ -56,10 +56,11 @@ TEST_F(Int8, ProductsEqualTheDequantisedOnes) {
       const int64_t in = 32 * static_cast<int64_t>(1 + random.below(round % 4 == 3 ? 140 : 20));
       const int64_t out = static_cast<int64_t>(1 + random.below(40)), rows = static_cast<int64_t>(1 + random.below(11));
       const std::string bytes = random_blocks(type, out * in, random.next());
-      const auto* blocks = reinterpret_cast<const std::byte*>(bytes.data());
+      const GuardedBytes guarded(bytes);
+      const std::byte* blocks = guarded.data();
       const at::Tensor w = at::empty({out, in}, at::kFloat), x = random_tensor({rows, in}, random.next());
       dequantize_to_f32(type, blocks, w.mutable_data_ptr<float>(), out * in);
-      const kernels::Int8Rows rounded = kernels::round_to_int8(x.const_data_ptr<float>(), rows, in);
+      const kernels::Int8Rows rounded = kernels::round_to_int8(GuardedBytes(x).floats(), rows, in);
 
       const int64_t begin = static_cast<int64_t>(random.below(static_cast<uint64_t>(out)));
       const int64_t end = begin + 1 + static_cast<int64_t>(random.below(static_cast<uint64_t>(out - begin)));

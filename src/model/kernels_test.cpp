@@ -52,18 +52,20 @@ TEST_P(Multiply, EqualsTheDequantisedProduct) {
     const int64_t in = unit * static_cast<int64_t>(1 + random.below(round % 5 == 4 ? 80 : 5));
     const int64_t out = static_cast<int64_t>(1 + random.below(40)), rows = static_cast<int64_t>(1 + random.below(11));
     const std::string bytes = random_blocks(type, out * in, random.next());
-    const auto* blocks = reinterpret_cast<const std::byte*>(bytes.data());
+    const GuardedBytes guarded(bytes);
+    const std::byte* blocks = guarded.data();
     const at::Tensor w = at::empty({out, in}, at::kFloat), x = random_tensor({rows, in}, random.next());
+    const GuardedBytes guarded_x(x);
     dequantize_to_f32(type, blocks, w.mutable_data_ptr<float>(), out * in);
 
     std::vector<float> sums(static_cast<size_t>(rows * in / 32));
-    kernels::block_sums(x.const_data_ptr<float>(), rows, in, sums.data());
+    kernels::block_sums(guarded_x.floats(), rows, in, sums.data());
     const int64_t begin = static_cast<int64_t>(random.below(static_cast<uint64_t>(out)));
     const int64_t end = begin + 1 + static_cast<int64_t>(random.below(static_cast<uint64_t>(out - begin)));
     // Columns outside [begin, end) belong to somebody else.
     const int64_t stride = end - begin + 3;
     const at::Tensor y = at::full({rows, stride}, -7.0f);
-    kernels::multiply_blocks(type, blocks, in, begin, end, x.const_data_ptr<float>(), sums.data(), rows,
+    kernels::multiply_blocks(type, blocks, in, begin, end, guarded_x.floats(), sums.data(), rows,
                              y.mutable_data_ptr<float>(), stride);
     const at::Tensor exact = at::matmul(x.to(at::kDouble), w.slice(0, begin, end).to(at::kDouble).t());
     // The error of a sum is a share of what was added, not of what came out.
@@ -74,7 +76,7 @@ TEST_P(Multiply, EqualsTheDequantisedProduct) {
 
     // A row does not depend on which rows it is computed with.
     std::vector<float> alone(static_cast<size_t>(end - begin));
-    kernels::multiply_blocks(type, blocks, in, begin, end, x.const_data_ptr<float>() + (rows - 1) * in,
+    kernels::multiply_blocks(type, blocks, in, begin, end, guarded_x.floats() + (rows - 1) * in,
                              sums.data() + (rows - 1) * in / 32, 1, alone.data(), end - begin);
     for (int64_t o = 0; o < end - begin; ++o)
       EXPECT_NEAR(alone[static_cast<size_t>(o)], y[rows - 1][o].item<float>(), 3e-6 * size[rows - 1][o].item<double>());
@@ -108,7 +110,8 @@ TEST(Kernels, RmsNorm) {
     for (const Num type : {Num::f32, Num::bf16}) {
       const at::Tensor x = random_tensor({5, n}, static_cast<uint64_t>(n), 3), w = random_tensor({n}, 2);
       const at::Tensor y = at::empty({5, n}, dtype_of(type));
-      kernels::rms_norm(x.const_data_ptr<float>(), w.const_data_ptr<float>(), 1e-5, 5, n, y.mutable_data_ptr(), type);
+      const GuardedBytes guarded_x(x), guarded_w(w);
+      kernels::rms_norm(guarded_x.floats(), guarded_w.floats(), 1e-5, 5, n, y.mutable_data_ptr(), type);
       EXPECT_LE(difference(y, norm_reference(x, w, 1e-5)), tolerance(type)) << n;
     }
   }
@@ -144,7 +147,8 @@ TEST(Kernels, SiluMultiply) {
         const int64_t stride = 2 * n;  // gate and up as halves of one product
         const at::Tensor both = numbers({3, stride}, from, static_cast<uint64_t>(n), 8),
                          y = at::empty({3, n}, dtype_of(to));
-        const auto* data = static_cast<const std::byte*>(both.const_data_ptr());
+        const GuardedBytes guarded(both);
+        const std::byte* data = guarded.data();
         kernels::silu_multiply(data, data + n * both.element_size(), from, stride, 3, n, y.mutable_data_ptr(), to);
         const at::Tensor d = both.to(at::kDouble);
         EXPECT_LE(difference(y, at::silu(d.slice(1, 0, n)) * d.slice(1, n)), tolerance(to)) << n;
@@ -178,8 +182,9 @@ TEST(Kernels, RotateRow) {
         for (const Num to : {Num::f32, Num::bf16}) {
           const at::Tensor x = numbers({2 * half}, from, 1), angle = random_tensor({half}, 2, 3);
           const at::Tensor cos = angle.cos(), sin = angle.sin(), y = at::empty({2 * half}, dtype_of(to));
-          kernels::rotate_row(x.const_data_ptr(), from, cos.const_data_ptr<float>(), sin.const_data_ptr<float>(), half,
-                              interleaved, y.mutable_data_ptr(), to);
+          const GuardedBytes guarded_x(x), guarded_cos(cos), guarded_sin(sin);
+          kernels::rotate_row(guarded_x.data(), from, guarded_cos.floats(), guarded_sin.floats(), half, interleaved,
+                              y.mutable_data_ptr(), to);
           const at::Tensor d = x.to(at::kDouble);
           const at::Tensor a = interleaved ? d.slice(0, 0, at::nullopt, 2) : d.slice(0, 0, half);
           const at::Tensor b = interleaved ? d.slice(0, 1, at::nullopt, 2) : d.slice(0, half);
@@ -287,10 +292,11 @@ TEST(Kernels, AttendSplit) {
     }
     if (round % 20 == 1) std::fill(allowed.begin(), allowed.end(), uint8_t{0});
     const Partial expected = attend_naively(q, q_front, front, k, v, allowed, begin, end);
+    const GuardedBytes guarded_k(k), guarded_v(v), guarded_q(q), guarded_front(q_front);
     std::vector<float> out(static_cast<size_t>(group * d), NAN), max(static_cast<size_t>(group), NAN), sum = max;
-    kernels::attend_split(q.const_data_ptr<float>(), q_front.const_data_ptr<float>(), front, group, d,
-                          k.const_data_ptr(), v.const_data_ptr(), type, stride,
-                          allowed.empty() ? nullptr : allowed.data(), begin, end, out.data(), max.data(), sum.data());
+    kernels::attend_split(guarded_q.floats(), guarded_front.floats(), front, group, d, guarded_k.data(),
+                          guarded_v.data(), type, stride, allowed.empty() ? nullptr : allowed.data(), begin, end,
+                          out.data(), max.data(), sum.data());
     for (size_t g = 0; g < static_cast<size_t>(group); ++g) {
       if (expected.max[g] == -kInfinity) {
         EXPECT_EQ(max[g], -kInfinity);

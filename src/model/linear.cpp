@@ -103,10 +103,7 @@ class FrozenLinear : public torch::autograd::Function<FrozenLinear> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const LinearWeight* weight,
                             at::ScalarType compute) {
-    context->saved_data["type"] = static_cast<int64_t>(weight->type());
-    context->saved_data["out"] = weight->out();
-    context->saved_data["in"] = weight->in();
-    context->saved_data["blocks"] = reinterpret_cast<int64_t>(weight->blocks());
+    context->saved_data["weight"] = c10::IValue::make_capsule(c10::make_intrusive<Kept>(*weight));
     context->saved_data["compute"] = static_cast<int64_t>(compute);
     context->saved_data["x"] = static_cast<int64_t>(x.scalar_type());
     return at::linear(x.to(compute), weight->dense(compute));
@@ -115,12 +112,18 @@ class FrozenLinear : public torch::autograd::Function<FrozenLinear> {
                                                  torch::autograd::variable_list gradients) {
     const auto& saved = context->saved_data;
     const auto compute = static_cast<at::ScalarType>(saved.at("compute").toInt());
-    const LinearWeight weight(static_cast<GgmlType>(saved.at("type").toInt()), saved.at("out").toInt(),
-                              saved.at("in").toInt(), reinterpret_cast<const std::byte*>(saved.at("blocks").toInt()),
-                              nullptr);
-    const at::Tensor gradient = at::matmul(gradients[0].to(compute), weight.dense(compute));
+    const auto kept = saved.at("weight").toCapsule();
+    const at::Tensor weight = static_cast<const Kept&>(*kept).weight.dense(compute);
+    const at::Tensor gradient = at::matmul(gradients[0].to(compute), weight);
     return {gradient.to(static_cast<at::ScalarType>(saved.at("x").toInt())), at::Tensor(), at::Tensor()};
   }
+
+ private:
+  // Holds the blocks until the backward pass, which may outlive the decoder.
+  struct Kept : torch::CustomClassHolder {
+    explicit Kept(LinearWeight w) : weight(std::move(w)) {}
+    LinearWeight weight;
+  };
 };
 
 at::Tensor multiply_scratch(const at::Tensor& x, const LinearWeight& w, at::ScalarType compute) {

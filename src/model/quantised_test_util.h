@@ -1,8 +1,13 @@
 // For tests only: random blocks of every ggml format, with scales that keep values near one.
 #pragma once
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstring>
 #include <memory>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "base/random.h"
 #include "io/ggml_types.h"
@@ -14,6 +19,31 @@ inline void put_half(std::string& bytes, size_t at, float value) {
   const auto half = static_cast<_Float16>(value);
   std::memcpy(bytes.data() + at, &half, sizeof half);
 }
+
+// A copy of `bytes` that ends where the readable memory ends: reading one byte too many stops the program.
+class GuardedBytes {
+ public:
+  explicit GuardedBytes(std::string_view bytes) {
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    size_ = (bytes.size() + page - 1) / page * page + page;
+    map_ = static_cast<std::byte*>(mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    if (map_ == MAP_FAILED) throw std::runtime_error("no memory");
+    data_ = map_ + size_ - page - bytes.size();
+    std::memcpy(data_, bytes.data(), bytes.size());
+    mprotect(map_ + size_ - page, page, PROT_NONE);
+  }
+  explicit GuardedBytes(const at::Tensor& t)
+      : GuardedBytes({static_cast<const char*>(t.const_data_ptr()), t.nbytes()}) {}
+  ~GuardedBytes() { munmap(map_, size_); }
+  GuardedBytes(const GuardedBytes&) = delete;
+  GuardedBytes& operator=(const GuardedBytes&) = delete;
+  const std::byte* data() const { return data_; }
+  const float* floats() const { return reinterpret_cast<const float*>(data_); }
+
+ private:
+  size_t size_;
+  std::byte *map_, *data_;
+};
 
 // `values` numbers of about +-size as blocks of `type`: random bits everywhere but in the scales.
 inline std::string random_blocks(GgmlType type, int64_t values, uint64_t seed, double size = 1) {
