@@ -15,10 +15,12 @@ struct Evicted {
   std::vector<Slot> slots;  // ascending position
 };
 
-// Owns its tensors; copying a Bank copies them (fork()). Not thread-safe.
+// Owns its tensors; fork() is the way to copy it. Not thread-safe.
 class Bank {
  public:
   Bank(const ModelConfig& model, at::ScalarType dtype, at::Device device);
+  Bank(Bank&&) = default;
+  Bank& operator=(Bank&&) = default;
 
   // Room for `tokens` more rows; tensors grow by half when they must, and then shrink never. Throws ResourceError.
   void reserve(int64_t tokens);
@@ -43,6 +45,8 @@ class Bank {
   void load(const std::vector<std::pair<std::string, at::Tensor>>& tensors);
 
  private:
+  Bank(const Bank&) = default;  // shares the tensors; a step of fork()
+
   SlotTable table_;
   std::vector<at::Tensor> k_, v_;  // [layers] of [1, H_kv, capacity, d_h]
   int64_t capacity_ = 0;

@@ -68,9 +68,7 @@ class CacheStream : public Stream {
 
   std::unique_ptr<Stream> fork() const override {
     const c10::InferenceMode inference;
-    auto copy = std::unique_ptr<CacheStream>(new CacheStream(*this));
-    copy->bank_ = bank_.fork();
-    return copy;
+    return std::unique_ptr<CacheStream>(new CacheStream(*this));
   }
 
   std::vector<int64_t> kept_positions(int64_t, int64_t) const override {
@@ -135,7 +133,15 @@ class CacheStream : public Stream {
   }
 
  private:
-  CacheStream(const CacheStream&) = default;
+  CacheStream(const CacheStream& other)
+      : decoder_(other.decoder_),
+        rule_(other.rule_),
+        config_(other.config_),
+        bank_(other.bank_.fork()),
+        seen_(other.seen_),
+        segment_(other.segment_),
+        step_(other.step_),
+        peak_slots_(other.peak_slots_) {}
 
   // What the rest of this class relies on: every slot is another token of those seen, and the start stands in front.
   void check_positions(const SlotTable& table, int64_t seen) const {
