@@ -91,7 +91,9 @@ Projected Decoder::project(int64_t layer, const at::Tensor& normed, const Adapte
     for (size_t i = 0; i < 3; ++i)
       qkv[i] = add_lora(qkv[i], normed, adapters->pair(layer, targets[i]), adapters->config());
   }
-  const auto heads = [&](const at::Tensor& y) { return y.unflatten(-1, {-1, config_.d_h}).transpose(1, 2); };
+  const auto heads = [&](const at::Tensor& y) {
+    return y.view({y.size(0), y.size(1), -1, config_.d_h}).transpose(1, 2);
+  };
   Projected p{heads(qkv[0]), heads(qkv[1]), heads(qkv[2])};
   if (config_.qk_norm) {
     p.q = rms_norm(p.q, w.q_norm, config_.norm_eps).to(p.v.scalar_type());

@@ -1,6 +1,7 @@
 // CPU kernels of the inference path: what ATen does in several passes over memory or cannot do at all (products with
 // ggml blocks). Plain pointers, no tensors, no threads of their own: callers split the work. Every kernel has an ATen
-// reference in kernels_test.cpp. Chosen at load time for AVX-512, AVX2 or plain x86-64.
+// reference in kernels_test.cpp. kernels_product.cpp, kernels_attend.cpp and kernels_row.cpp hold them, built for AVX-512,
+// AVX2 and plain x86-64 and chosen when the program starts.
 //
 // Numbers marked T are float or bfloat16 (uint16_t bits); sums are f32.
 #pragma once
@@ -26,10 +27,6 @@ void multiply_blocks(GgmlType type, const std::byte* w, int64_t in, int64_t begi
 
 // y[r, i] = x[r, i] / sqrt(mean(x[r]^2) + eps) * w[i]
 void rms_norm(const float* x, const float* w, double eps, int64_t rows, int64_t n, void* y, Num y_type);
-// x[r, i] += delta[r, i], then as rms_norm. delta rows are `delta_stride` apart.
-void add_rms_norm(float* x, const void* delta, Num delta_type, int64_t delta_stride, const float* w, double eps,
-                  int64_t rows, int64_t n, void* y, Num y_type);
-
 // y[r, i] = act(gate[r, i]) * up[r, i]; rows of gate and up are `stride` apart, rows of y are n apart.
 void silu_multiply(const void* gate, const void* up, Num type, int64_t stride, int64_t rows, int64_t n, void* y,
                    Num y_type);

@@ -123,23 +123,6 @@ TEST(Kernels, RmsNormOfZerosIsZero) {
   EXPECT_TRUE(at::equal(y, x));
 }
 
-TEST(Kernels, AddRmsNorm) {
-  for (const int64_t n : {1, 15, 16, 33, 100}) {
-    for (const Num from : {Num::f32, Num::bf16}) {
-      for (const Num to : {Num::f32, Num::bf16}) {
-        const int64_t stride = n + 5;
-        const at::Tensor x = random_tensor({4, n}, 1), w = random_tensor({n}, 2);
-        const at::Tensor delta = numbers({4, stride}, from, 3), y = at::empty({4, n}, dtype_of(to));
-        const at::Tensor expected = x + delta.slice(1, 0, n).to(at::kFloat);
-        kernels::add_rms_norm(x.mutable_data_ptr<float>(), delta.const_data_ptr(), from, stride,
-                              w.const_data_ptr<float>(), 1e-5, 4, n, y.mutable_data_ptr(), to);
-        EXPECT_TRUE(at::equal(x, expected)) << n;
-        EXPECT_LE(difference(y, norm_reference(expected, w, 1e-5)), tolerance(to)) << n;
-      }
-    }
-  }
-}
-
 TEST(Kernels, SiluMultiply) {
   for (const int64_t n : {1, 15, 16, 17, 64, 77}) {
     for (const Num from : {Num::f32, Num::bf16}) {

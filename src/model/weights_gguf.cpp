@@ -23,7 +23,8 @@ class Source {
       check_scales(*t);
     } catch (const InputError& error) {
       constexpr std::string_view kPrefix = "[gguf] ";
-      throw InputError("{}{}: {}", kPrefix, file_->path().string(), std::string_view(error.what()).substr(kPrefix.size()));
+      throw InputError("{}{}: {}", kPrefix, file_->path().string(),
+                       std::string_view(error.what()).substr(kPrefix.size()));
     }
     return *t;
   }
