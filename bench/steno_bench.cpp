@@ -123,6 +123,7 @@ int main(int argc, char** argv) {
   // Large scratch tensors come and go with every chunk; keep their pages instead of returning them to the system.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 64 << 20);
   std::string what, model, method = "streaming-llm", text;
   int64_t tokens = 0, repeats = 3, threads = 0, budget = 1024;
   CLI::App app("whole-model measurements");

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 
+#include "io/dequantize_avx512.h"
 #include "io/ggml_types.h"
 
 // One copy of the loops per instruction set, chosen when the program starts.
@@ -248,7 +249,8 @@ void dequantize_to_f32(GgmlType type, const std::byte* src, float* dst, int64_t 
 }
 
 void dequantize_to_bf16(GgmlType type, const std::byte* src, uint16_t* dst, int64_t values) {
-  blocks_to_bf16(type, reinterpret_cast<const uint8_t*>(src), dst, values);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(src);
+  if (!dequantize_to_bf16_avx512(type, bytes, dst, values)) blocks_to_bf16(type, bytes, dst, values);
 }
 
 int64_t find_bad_block(GgmlType type, const std::byte* data, int64_t values) {

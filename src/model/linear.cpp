@@ -10,8 +10,9 @@
 namespace steno {
 namespace {
 
-// From this many rows on, dequantising into a scratch tensor and a dense product win (docs/measurements.md).
-constexpr int64_t kDirectRows = 24;
+// Up to so many rows blocks are multiplied directly; beyond, dequantising into a scratch tensor and a dense product win
+// (docs/measurements.md). Dense f32 products are slower than bf16 ones, so f32 goes on longer.
+constexpr int64_t direct_rows(at::ScalarType compute) { return compute == at::kBFloat16 ? 8 : 24; }
 // Rows of one scratch tensor: bounds it for the head (V rows) and costs nothing elsewhere.
 constexpr int64_t kScratchRows = 8192;
 
@@ -180,7 +181,7 @@ std::vector<at::Tensor> linear(const at::Tensor& x, std::span<const LinearWeight
   std::vector<at::Tensor> result;
   const bool records = c10::GradMode::is_enabled() && x.requires_grad();
 
-  if (!records && x.is_cpu() && flat.size(0) <= kDirectRows) {
+  if (!records && x.is_cpu() && flat.size(0) <= direct_rows(compute)) {
     std::vector<Blocks> blocks;
     for (const LinearWeight* w : weights)
       if (const auto b = as_blocks(*w)) blocks.push_back(*b);

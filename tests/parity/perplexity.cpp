@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   using namespace steno;
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 64 << 20);
   std::string model_path, dtype = "bf16";
   int64_t chunk = 512, tokens = 1024, documents = 0;
   CLI::App app("perplexity of one compute path");

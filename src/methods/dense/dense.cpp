@@ -23,6 +23,8 @@ class Dense : public Method {
     Params none;
     set_fields(name(), none, options.params);
     CacheStreamConfig config{.method = name(), .version = version()};
+    // Nothing is masked, so larger chunks only save work: weights are dequantised once per chunk.
+    config.chunk_size = 2048;
     if (options.chunk_size > 0) config.chunk_size = options.chunk_size;
     return open_cache_stream(std::move(decoder), std::make_shared<KeepAll>(), config);
   }
