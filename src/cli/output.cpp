@@ -38,7 +38,9 @@ void StandardOutput::close() {
 }
 
 void prepare_standard_streams() {
+  // Both are reported as errors of the write that met them.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
     // Read-only in the place of standard output: writing there still fails, as it should.

@@ -1,5 +1,8 @@
 #include <ATen/Parallel.h>
 
+#include <atomic>
+#include <limits>
+
 #include "base/error.h"
 #include "io/gguf.h"
 
@@ -59,8 +62,18 @@ at::Tensor dequantize_rows(const GgufTensor& tensor, int64_t begin, int64_t end,
 
 void check_scales(const GgufTensor& tensor) {
   const GgmlTraits traits = readable_traits(tensor);
-  const int64_t bad = find_bad_block(tensor.type, tensor.data.data(), tensor.numel());
-  if (bad >= 0)
+  // On all threads: for a large model this is the first touch of every page of the file.
+  constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  std::atomic<int64_t> first{kNone};
+  at::parallel_for(0, tensor.numel() / traits.block_values, 4096, [&](int64_t begin, int64_t end) {
+    const int64_t found = find_bad_block(tensor.type, tensor.data.data() + begin * traits.block_bytes,
+                                         (end - begin) * traits.block_values);
+    if (found < 0) return;
+    int64_t known = first.load();
+    while (begin + found < known && !first.compare_exchange_weak(known, begin + found)) {
+    }
+  });
+  if (const int64_t bad = first.load(); bad != kNone)
     throw InputError("[gguf] tensor '{}': block {} (from value {}) of type {} is NaN or infinite; the file is damaged",
                      tensor.name, bad, bad * traits.block_values, traits.name);
 }

@@ -2,6 +2,8 @@
 
 #include <ATen/Context.h>
 
+#include <future>
+
 #include "base/error.h"
 #include "io/gguf.h"
 #include "model/weights.h"
@@ -20,43 +22,43 @@ void check_device(const at::Device& device) {
 
 struct Loaded {
   std::shared_ptr<const Decoder> decoder;
-  std::shared_ptr<const GgufFile> gguf;  // null for a Hugging Face folder
   std::string format;
 };
 
-Loaded load(const fs::path& path, const LoadOptions& options) {
-  check_device(options.device);
-  if (options.dtype != at::kFloat && options.dtype != at::kBFloat16)
-    throw UsageError("the compute dtype is f32 or bf16");
+// The GGUF file, or null for a Hugging Face folder.
+std::shared_ptr<const GgufFile> open_gguf(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored))
     throw InputError("model '{}' not found; give a GGUF file or a Hugging Face folder", path.string());
-  Loaded loaded;
-  WeightSet set;
-  if (fs::is_directory(path)) {
-    set = weights_from_hf(path, options);
-  } else if (path.extension() == ".gguf") {
-    loaded.gguf = GgufFile::open(path);
-    set = weights_from_gguf(loaded.gguf, options);
-  } else {
-    throw InputError("model '{}' is neither a .gguf file nor a folder with config.json", path.string());
-  }
-  loaded.format = set.format;
-  loaded.decoder = std::make_shared<const Decoder>(std::move(set.config), std::move(set.weights), options.dtype);
-  return loaded;
+  if (fs::is_directory(path)) return nullptr;
+  if (path.extension() == ".gguf") return GgufFile::open(path);
+  throw InputError("model '{}' is neither a .gguf file nor a folder with config.json", path.string());
+}
+
+Loaded load(const fs::path& path, std::shared_ptr<const GgufFile> gguf, const LoadOptions& options) {
+  check_device(options.device);
+  if (options.dtype != at::kFloat && options.dtype != at::kBFloat16)
+    throw UsageError("the compute dtype is f32 or bf16");
+  WeightSet set = gguf ? weights_from_gguf(std::move(gguf), options) : weights_from_hf(path, options);
+  return {std::make_shared<const Decoder>(std::move(set.config), std::move(set.weights), options.dtype),
+          std::move(set.format)};
 }
 
 }  // namespace
 
 std::shared_ptr<const Decoder> load_decoder(const fs::path& path, const LoadOptions& options) {
-  return load(path, options).decoder;
+  return load(path, open_gguf(path), options).decoder;
 }
 
 Model load_model(const fs::path& path, const LoadOptions& options) {
-  Loaded loaded = load(path, options);
+  const auto gguf = open_gguf(path);
+  // The vocabulary and the weights take about as long as each other.
+  auto tokenizer =
+      std::async(std::launch::async, [&] { return gguf ? Tokenizer::from_gguf(*gguf) : Tokenizer::from_json(path); });
+  Loaded loaded = load(path, gguf, options);
   Model model;
   model.decoder = std::move(loaded.decoder);
-  model.tokenizer = loaded.gguf ? Tokenizer::from_gguf(*loaded.gguf) : Tokenizer::from_json(path);
+  model.tokenizer = tokenizer.get();
   model.path = path;
   model.name = model.decoder->config().name;
   model.weight_format = std::move(loaded.format);
