@@ -1,4 +1,5 @@
-"""`make bench`: steno and its peers side by side. Prints a table and writes build/bench.json.
+"""`make bench`: steno and its peers side by side. Prints a table and writes build/bench.json. bench/run.py stream (prefill,
+decode, process) measures one group again.
 
 Every comparison alternates the two programs and takes the median of each side, so that a machine that slows down
 for a while slows both. Needs `make peers` and build/release.
@@ -147,18 +148,26 @@ def stream_rows():
     (ROOT / "build" / "stream.json").write_text(json.dumps(result, indent=1) + "\n")
     late, early = result["seconds_per_token_end"], result["seconds_per_token_4k"]
     yield row("streaming-llm, cost per token at 100K over 4K", late, early, 1.05, "s", lower=True)
-    most, warm = result["rss_bytes_most"], result["rss_bytes_4k"]
-    yield row("streaming-llm, RSS up to 100K over RSS at 4K", most, warm, 1.01, "bytes", lower=True)
+    most, warm = result["rss_bytes_most"], result["rss_bytes_warm"]
+    yield row("streaming-llm, RSS up to 100K over RSS at 16K", most, warm, 1.01, "bytes", lower=True)
+
+
+GROUPS = {"prefill": prefill_rows, "decode": decode_rows, "process": process_rows, "stream": stream_rows}
 
 
 def main():
+    """All groups, or those named on the command line; rows of the others stay as they are in build/bench.json."""
+    target = ROOT / "build" / "bench.json"
+    chosen = sys.argv[1:] or list(GROUPS)
+    old = json.loads(target.read_text()) if len(chosen) < len(GROUPS) and target.exists() else []
     rows = []
     print(f"{'':46} {'steno':>12} {'peer':>12} {'ratio':>7} {'target':>7}")
-    for entry in itertools.chain(prefill_rows(), decode_rows(), process_rows(), stream_rows()):
+    for entry in itertools.chain.from_iterable(GROUPS[name]() for name in chosen):
         rows.append(entry)
         print(f"{entry['name']:46} {entry['steno']:12.5g} {entry['peer']:12.5g} {entry['ratio']:7.2f} "
               f"{entry['target']:7.2f}  {entry['unit']}{'' if entry['met'] else '   MISSED'}", flush=True)
-    (ROOT / "build" / "bench.json").write_text(json.dumps(rows, indent=1) + "\n")
+    measured = {entry["name"] for entry in rows}
+    target.write_text(json.dumps([entry for entry in old if entry["name"] not in measured] + rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

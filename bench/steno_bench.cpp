@@ -82,21 +82,21 @@ std::vector<TokenId> stream_tokens(const std::string& model, const std::string& 
 
 json stream_curve(const std::shared_ptr<const Decoder>& decoder, const std::string& method, int64_t budget,
                   const std::vector<TokenId>& ids) {
-  constexpr int64_t kStep = 1024, kWarm = 4096;
+  constexpr int64_t kStep = 1024, kWarm = 16384;
   StreamOptions options;
   options.budget = budget;
   const auto stream = method_named(method).open_stream(decoder, options);
   const auto tokens = static_cast<int64_t>(ids.size());
   json curve = json::array();
-  std::vector<double> early, late;
   int64_t warm_rss = 0, top_rss = 0;
+  const auto read = [&](Stream& into, int64_t first, int64_t count) {
+    const Stopwatch watch;
+    into.feed(std::span(ids).subspan(static_cast<size_t>(first), static_cast<size_t>(count)), LogitRows::none);
+    return watch.seconds() / static_cast<double>(count);
+  };
   for (int64_t done = 0; done < tokens;) {
     const int64_t count = std::min(kStep, tokens - done);
-    const Stopwatch watch;
-    stream->feed(std::span(ids).subspan(static_cast<size_t>(done), static_cast<size_t>(count)), LogitRows::none);
-    const double cost = watch.seconds() / static_cast<double>(count);
-    if (done >= kWarm && done < 3 * kWarm) early.push_back(cost);
-    if (done >= tokens - 2 * kWarm && count == kStep) late.push_back(cost);
+    const double cost = read(*stream, done, count);
     done += count;
     const int64_t rss = rss_bytes();
     if (done <= kWarm)
@@ -106,12 +106,21 @@ json stream_curve(const std::shared_ptr<const Decoder>& decoder, const std::stri
     curve.push_back(
         {{"tokens", done}, {"s_per_token", cost}, {"rss_bytes", rss}, {"slots", stream->accounting().slots}});
   }
+  // The old stream and a young one in turns, so that a machine that slows down slows both.
+  const auto young = method_named(method).open_stream(decoder, options);
+  read(*young, 0, std::min<int64_t>(4096, tokens));
+  std::vector<double> early, late;
+  for (int64_t i = 0; i + 1 < std::min<int64_t>(24, tokens / kStep); ++i) {
+    early.push_back(read(*young, i * kStep, kStep));
+    late.push_back(read(*stream, i * kStep, kStep));
+  }
   return {{"what", "stream"},
           {"method", method},
           {"budget", budget},
           {"seconds_per_token_4k", median(early)},
           {"seconds_per_token_end", median(late)},
-          {"rss_bytes_4k", warm_rss},
+          {"rss_bytes_warm", warm_rss},
+          {"warm_tokens", kWarm},
           {"rss_bytes_most", top_rss},
           {"rss_growth", static_cast<double>(top_rss - warm_rss) / static_cast<double>(warm_rss)},
           {"curve", curve}};
