@@ -67,4 +67,8 @@ function(steno_test name)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   # One measurement or model run at a time: OpenMP teams that share two cores slow each other many times over.
   set_tests_properties(${name} PROPERTIES RUN_SERIAL TRUE TIMEOUT 1800)
+  if(STENO_SANITIZE)
+    # Absurd allocations are asked for on purpose and must fail as they do without the sanitizer.
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1")
+  endif()
 endfunction()

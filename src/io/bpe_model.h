@@ -15,7 +15,9 @@ namespace steno {
 
 // Thrown by encode(); the tokenizer makes an InputError of it that names the place in the whole text.
 struct NoTokenForByte {
-  const char* at;  // inside the text given to encode()
+  explicit NoTokenForByte(const char* at) : at(at), byte(static_cast<uint8_t>(*at)) {}
+  const char* at;  // where it stood; by the time this is caught it may point into a buffer that is gone
+  uint8_t byte;
 };
 
 class BpeModel {

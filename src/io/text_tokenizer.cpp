@@ -20,7 +20,7 @@ class TextTokenizer final : public Tokenizer {
     try {
       encode_runs(text, options, ids);
     } catch (const NoTokenForByte& missing) {
-      report(text, missing.at);
+      report(text, missing);
     }
     if (options.add_special) ids.insert(ids.end(), parts_.suffix.begin(), parts_.suffix.end());
     return ids;
@@ -96,11 +96,12 @@ class TextTokenizer final : public Tokenizer {
     parts_.added.split(text, options.parse_special, normalized, token);
   }
 
-  [[noreturn]] void report(std::string_view text, const char* at) const {
+  [[noreturn]] void report(std::string_view text, const NoTokenForByte& missing) const {
+    const char* at = missing.at;
     const bool inside = std::greater_equal<>()(at, text.data()) && std::less<>()(at, text.data() + text.size());
-    const auto byte = static_cast<uint8_t>(*at);
-    const size_t offset = inside ? static_cast<size_t>(at - text.data()) : text.find(*at);
-    throw InputError("{}: no token for byte 0x{:02X} at offset {} of the text", parts_.where, byte,
+    // A normaliser may have moved or made the byte; then its first occurrence is the best that can be said.
+    const size_t offset = inside ? static_cast<size_t>(at - text.data()) : text.find(static_cast<char>(missing.byte));
+    throw InputError("{}: no token for byte 0x{:02X} at offset {} of the text", parts_.where, missing.byte,
                      offset == std::string_view::npos ? 0 : offset);
   }
 

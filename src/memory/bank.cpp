@@ -11,11 +11,16 @@ constexpr const char* kColumns[] = {"position", "segment", "born", "last_use", "
 
 int64_t column(const Slot& slot, int which) {
   switch (which) {
-    case 0: return slot.position;
-    case 1: return slot.segment;
-    case 2: return slot.born;
-    case 3: return slot.last_use;
-    default: return static_cast<int64_t>(slot.role);
+    case 0:
+      return slot.position;
+    case 1:
+      return slot.segment;
+    case 2:
+      return slot.born;
+    case 3:
+      return slot.last_use;
+    default:
+      return static_cast<int64_t>(slot.role);
   }
 }
 
@@ -42,9 +47,13 @@ void Bank::reserve(int64_t tokens) {
       }
     }
   } catch (const c10::Error&) {
-    const int64_t bytes = 2 * static_cast<int64_t>(k_.size()) * k_[0].size(1) * k_[0].size(3) * capacity * static_cast<int64_t>(k_[0].element_size());
-    throw ResourceError("out of memory: {} slots need {} MiB of keys and values; use a smaller --budget or a method that evicts",
-                        capacity, bytes >> 20);
+    // In floating point: what could not be allocated may not be countable in 64 bits either.
+    const double slot_bytes = 2.0 * static_cast<double>(k_.size()) *
+                              static_cast<double>(k_[0].size(1) * k_[0].size(3)) *
+                              static_cast<double>(k_[0].element_size());
+    throw ResourceError(
+        "out of memory: {} slots need {:.0f} MiB of keys and values; use a smaller --budget or a method that evicts",
+        capacity, slot_bytes * static_cast<double>(capacity) / (1 << 20));
   }
   capacity_ = capacity;
 }
@@ -64,7 +73,8 @@ Evicted Bank::evict(std::span<const int64_t> rows) {
   Evicted evicted;
   if (rows.empty()) return evicted;
   for (const int64_t row : rows) evicted.slots.push_back(table_[row]);
-  std::sort(evicted.slots.begin(), evicted.slots.end(), [](const Slot& a, const Slot& b) { return a.position < b.position; });
+  std::sort(evicted.slots.begin(), evicted.slots.end(),
+            [](const Slot& a, const Slot& b) { return a.position < b.position; });
   const auto moves = table_.evict(rows);
   if (moves.empty()) return evicted;
   if (moves.size() == 1) {  // every decode step at capacity
@@ -148,8 +158,10 @@ void Bank::load(const std::vector<std::pair<std::string, at::Tensor>>& tensors) 
   const at::Tensor mass = checked_column("mass", at::kDouble);
   for (int64_t i = 0; i < count; ++i) {
     const auto value = [&](int c) { return columns[c].const_data_ptr<int64_t>()[i]; };
-    if (value(4) < 0 || value(4) > static_cast<int64_t>(Role::memory)) throw InputError("slot {} has role {}", i, value(4));
-    slots[static_cast<size_t>(i)] = {value(0), value(1), value(2), value(3), mass.const_data_ptr<double>()[i], static_cast<Role>(value(4))};
+    if (value(4) < 0 || value(4) > static_cast<int64_t>(Role::memory))
+      throw InputError("slot {} has role {}", i, value(4));
+    slots[static_cast<size_t>(i)] = {
+        value(0), value(1), value(2), value(3), mass.const_data_ptr<double>()[i], static_cast<Role>(value(4))};
   }
   std::vector<at::Tensor> k, v;
   for (size_t layer = 0; layer < k_.size(); ++layer) {

@@ -29,8 +29,9 @@ std::vector<SlotTable::Move> SlotTable::evict(std::span<const int64_t> victims) 
 std::vector<int64_t> SlotTable::order() const {
   std::vector<int64_t> rows(slots_.size());
   std::iota(rows.begin(), rows.end(), 0);
-  std::sort(rows.begin(), rows.end(),
-            [&](int64_t a, int64_t b) { return slots_[static_cast<size_t>(a)].position < slots_[static_cast<size_t>(b)].position; });
+  std::sort(rows.begin(), rows.end(), [&](int64_t a, int64_t b) {
+    return slots_[static_cast<size_t>(a)].position < slots_[static_cast<size_t>(b)].position;
+  });
   return rows;
 }
 

@@ -9,6 +9,7 @@
 #include "io/json.h"
 #include "io/mapped_file.h"
 #include "io/safetensors.h"
+#include "io/shown.h"
 #include "model/lora.h"
 
 namespace steno {
@@ -61,6 +62,15 @@ AdapterSet AdapterSet::load(const std::filesystem::path& folder, const ModelConf
                           "alora_invocation_tokens", "arrow_config", "kasa_config", "monteclora_config",
                           "velora_config", "fan_in_fan_out", "lora_bias", "bias"})
     refuse(config, key, config_path);
+  // These initialisations subtract from the base weights, so the adapter alone is not the fine-tuned model.
+  if (const auto start = config.find("init_lora_weights"); start != config.end() && start->is_string()) {
+    const auto name = start->get<std::string>();
+    for (const char* changed : {"pissa", "olora", "corda", "loftq"})
+      if (name.starts_with(changed))
+        throw InputError(
+            "[lora] {}: init_lora_weights '{}' changes the base model; convert the adapter to plain LoRA in PEFT",
+            config_path.string(), shown(name));
+  }
 
   AdapterSet set;
   set.config_.rank = get<int64_t>(config, "r", 8, config_path);

@@ -206,6 +206,8 @@ TEST_F(Lora, RefusesWhatItDoesNotImplement) {
                                                 {"r", int64_t{1} << 60},
                                                 {"lora_alpha", "6"},
                                                 {"lora_dropout", 1.5},
+                                                {"init_lora_weights", "pissa_niter_4"},
+                                                {"init_lora_weights", "olora"},
                                                 {"use_rslora", 1}};
   for (const auto& [key, value] : wrong) {
     const std::string message = refusal(model_, [key = key, value = value](json& config) { config[key] = value; });
