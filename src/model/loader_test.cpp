@@ -279,7 +279,8 @@ TEST(LoaderMutation, GgufHeader) {
     const std::string bytes = read_text(tiny_folder(name) / "model.gguf");
     size_t header = bytes.size();
     const auto mapped = MappedFile::from_bytes("model.gguf", bytes);
-    for (const GgufTensor& tensor : GgufFile::parse(mapped)->tensors())
+    const auto parsed = GgufFile::parse(mapped);
+    for (const GgufTensor& tensor : parsed->tensors())
       header = std::min(header, static_cast<size_t>(tensor.data.data() - mapped->bytes().data()));
     const TemporaryFolder folder;
     Mutator mutator(2);
