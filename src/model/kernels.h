@@ -3,7 +3,7 @@
 // reference in kernels_test.cpp. kernels_product.cpp, kernels_attend.cpp and kernels_row.cpp hold them, built for AVX-512,
 // AVX2 and plain x86-64 and chosen when the program starts.
 //
-// Numbers marked T are float or bfloat16 (uint16_t bits); sums are f32.
+// Numbers behind a void pointer are float or bfloat16 (uint16_t bits), as the Num beside it says; sums are f32.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -34,7 +34,6 @@ void silu_multiply(const void* gate, const void* up, Num type, int64_t stride, i
 // One head row: y = x rotated by (cos, sin)[half]. interleaved: pairs (2i, 2i + 1), else (i, i + half).
 void rotate_row(const void* x, Num x_type, const float* cos, const float* sin, int64_t half, bool interleaved, void* y,
                 Num y_type);
-void convert_row(const void* x, Num x_type, int64_t n, void* y, Num y_type);
 
 // Softmax attention of `group` queries over the rows [begin, end) of one key/value head, as a partial result:
 // out[g * d + i] = sum_j exp(s_j - max_g) v[j, i], max_out[g] = max_j s_j, sum_out[g] = sum_j exp(s_j - max_g).

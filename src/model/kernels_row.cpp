@@ -96,14 +96,4 @@ STENO_CLONES void rotate_row(const void* x, Num x_type, const float* cos, const 
     rotate(b16(x), cos, sin, half, interleaved, b16(y));
 }
 
-STENO_CLONES void convert_row(const void* x, Num x_type, int64_t n, void* y, Num y_type) {
-  if (x_type == y_type) {
-    std::memcpy(y, x, static_cast<size_t>(n) * (x_type == Num::f32 ? 4 : 2));
-  } else if (x_type == Num::f32) {
-    for (int64_t i = 0; i < n; ++i) store1(b16(y) + i, f32(x)[i]);
-  } else {
-    for (int64_t i = 0; i < n; ++i) f32(y)[i] = load1(b16(x) + i);
-  }
-}
-
 }  // namespace steno::kernels

@@ -1,4 +1,4 @@
-// Sixteen floats at a time, for the kernels of this folder. Included by kernels_*.cpp alone: STENO_CLONES functions are
+// Sixteen floats at a time, for the kernels of this folder. Included by kernels_*.cpp and their tests alone: STENO_CLONES functions are
 // compiled once per instruction set, and everything here is inlined into them.
 #pragma once
 #include <cstddef>
