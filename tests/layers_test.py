@@ -10,13 +10,15 @@ import sys
 BELOW = {
     "base": set(),
     "io": {"base"},
+    "metrics": {"io", "base"},
+    "report": {"io", "base"},
     "model": {"io", "base"},
     "memory": {"model", "io", "base"},
     "train": {"io", "base"},
     "methods": {"memory", "model", "train", "io", "base"},
-    "eval": {"methods", "memory", "model", "train", "io", "base"},
+    "eval": {"methods", "memory", "model", "train", "metrics", "io", "base"},
     "serve": {"methods", "memory", "model", "train", "io", "base"},
-    "cli": {"eval", "serve", "methods", "memory", "model", "train", "io", "base"},
+    "cli": {"eval", "report", "serve", "methods", "memory", "model", "train", "io", "base"},
 }
 # These know methods by the interface and the registry only.
 BY_INTERFACE = {"eval", "serve"}

@@ -77,7 +77,7 @@ class CacheStream : public Stream {
     return positions;
   }
 
-  void save(const std::string& path) const override {
+  void save(const std::string& path, const Identity& identity) const override {
     std::map<std::string, std::string> metadata = {{"format", "steno.stream"},
                                                    {"format_version", "1"},
                                                    {"method", config_.method},
@@ -87,10 +87,11 @@ class CacheStream : public Stream {
                                                    {"step", std::to_string(step_)},
                                                    {"peak_slots", std::to_string(peak_slots_)}};
     for (const auto& [name, value] : config_.params) metadata["param." + name] = value;
+    for (const auto& [name, hash] : identity) metadata["identity." + name] = hash;
     write_safetensors(path, bank_.save(), metadata);
   }
 
-  void load(const std::string& path) override {
+  void load(const std::string& path, const Identity& identity) override {
     const auto file = SafetensorsFile::open(path);
     const auto& metadata = file->metadata();
     const auto value = [&](const std::string& key) {
@@ -117,6 +118,7 @@ class CacheStream : public Stream {
     expect("method", config_.method);
     expect("method_version", std::to_string(config_.version));
     for (const auto& [name, text] : config_.params) expect("param." + name, text);
+    for (const auto& [name, hash] : identity) expect("identity." + name, hash);
     std::vector<std::pair<std::string, at::Tensor>> tensors;
     for (const auto& entry : file->entries()) tensors.emplace_back(entry.name, file->tensor(entry.name));
     const int64_t seen = count("tokens_seen"), segment = count("segment"), step = count("step"),

@@ -26,8 +26,16 @@ struct Accounting {
   int64_t memory_bytes = 0;     // of the kept entries, measured from the tensors
   int64_t allocated_bytes = 0;  // with room for the next chunk
   int64_t peak_slots = 0;       // most entries held at any moment (inside a chunk too)
+  // Kept entries by what they are kept for ("token", "start", "recent", "heavy", ...); they add up to `slots`.
+  std::map<std::string, int64_t> slots_by_role;
+  // How the text was read, in words: "chunks of 512, cut after every chunk". Rules that look at scores depend on it.
+  std::string reading;
   double ratio() const { return slots > 0 ? static_cast<double>(source_tokens) / static_cast<double>(slots) : 0.0; }
 };
+
+// What a saved stream belongs to besides its method: "model", "tokenizer", "rope" -> hash. A file is refused where one
+// of the values asked for differs from what it was saved with.
+using Identity = std::map<std::string, std::string>;
 
 struct FeedResult {
   // First position these logits belong to; methods that answer late return earlier ones.
@@ -47,6 +55,9 @@ class Stream {
   virtual FeedResult flush() { return {}; }
   // An utterance ends after the last token fed; methods without utterances ignore it.
   virtual void end_of_utterance() {}
+  // Makes room for a turn of `tokens` now, so that reading them drops nothing (cache_policies, section 3); at most the
+  // whole budget. Methods whose rule knows no such step ignore it.
+  virtual void reserve(int64_t tokens) {}
   virtual int64_t tokens_seen() const = 0;
   virtual int64_t chunk_size() const = 0;
   virtual Accounting accounting() const = 0;
@@ -55,8 +66,9 @@ class Stream {
   // Kept positions of a layer and head, ascending.
   virtual std::vector<int64_t> kept_positions(int64_t layer, int64_t kv_head) const = 0;
   // State for a bit-equal continuation (tensors and metadata of one safetensors file).
-  virtual void save(const std::string& path) const = 0;
-  virtual void load(const std::string& path) = 0;
+  // load() throws InputError, and changes nothing, for a file of another method, version, parameter or identity.
+  virtual void save(const std::string& path, const Identity& identity = {}) const = 0;
+  virtual void load(const std::string& path, const Identity& identity = {}) = 0;
 };
 
 }  // namespace steno
