@@ -46,6 +46,22 @@ class CacheStream : public Stream {
   }
 
   void end_of_utterance() override { ++segment_; }
+
+  // cache_policies, section 3. The recent slots that would leave while the turn is read leave now. What stays needs no
+  // mask of its own: the rule reads every slot that is held until the turn has used up its room.
+  void reserve(int64_t tokens) override {
+    const c10::InferenceMode inference;
+    if (config_.recent == 0 || tokens <= 0 || bank_.size() <= config_.start + config_.recent - tokens) return;
+    const int64_t keep = std::max<int64_t>(config_.recent - tokens, 0);
+    const int64_t cut = seen_ - keep;
+    if (cut <= config_.start) return;
+    std::vector<int64_t> rows;
+    for (int64_t row = 0; row < bank_.size(); ++row)
+      if (const int64_t at = bank_.table()[row].position; at >= config_.start && at < cut) rows.push_back(row);
+    bank_.evict(rows);
+    cut_ = std::max(cut_, cut);
+  }
+
   int64_t tokens_seen() const override { return seen_; }
   int64_t chunk_size() const override { return config_.chunk_size; }
 
@@ -57,6 +73,10 @@ class CacheStream : public Stream {
     a.memory_bytes = bank_.memory_bytes();
     a.allocated_bytes = bank_.allocated_bytes();
     a.peak_slots = peak_slots_;
+    const int64_t start = std::min(config_.start, bank_.size());
+    if (start > 0) a.slots_by_role["start"] = start;
+    if (bank_.size() > start) a.slots_by_role[config_.packed_limit > 0 ? "recent" : "token"] = bank_.size() - start;
+    a.reading = fmt::format("chunks of {}, each row reads what it would token by token", config_.chunk_size);
     int64_t next = 0;
     for (const int64_t position : kept_positions(0, 0)) {
       if (position > next) a.dropped_ranges.emplace_back(next, position - 1);
@@ -85,6 +105,7 @@ class CacheStream : public Stream {
                                                    {"tokens_seen", std::to_string(seen_)},
                                                    {"segment", std::to_string(segment_)},
                                                    {"step", std::to_string(step_)},
+                                                   {"cut", std::to_string(cut_)},
                                                    {"peak_slots", std::to_string(peak_slots_)}};
     for (const auto& [name, value] : config_.params) metadata["param." + name] = value;
     for (const auto& [name, hash] : identity) metadata["identity." + name] = hash;
@@ -122,16 +143,16 @@ class CacheStream : public Stream {
     std::vector<std::pair<std::string, at::Tensor>> tensors;
     for (const auto& entry : file->entries()) tensors.emplace_back(entry.name, file->tensor(entry.name));
     const int64_t seen = count("tokens_seen"), segment = count("segment"), step = count("step"),
-                  peak = count("peak_slots");
+                  peak = count("peak_slots"), cut = count("cut");
     try {
       Bank bank(decoder_->config(), decoder_->compute_dtype(), decoder_->device());
       bank.load(tensors);
-      check_positions(bank.table(), seen);
+      check_positions(bank.table(), seen, cut);
       bank_ = std::move(bank);
     } catch (const InputError& error) {
       throw InputError("[load] {}: {}", path, error.what());
     }
-    seen_ = seen, segment_ = segment, step_ = step, peak_slots_ = peak;
+    seen_ = seen, segment_ = segment, step_ = step, peak_slots_ = peak, cut_ = cut;
   }
 
  private:
@@ -143,15 +164,20 @@ class CacheStream : public Stream {
         seen_(other.seen_),
         segment_(other.segment_),
         step_(other.step_),
-        peak_slots_(other.peak_slots_) {}
+        peak_slots_(other.peak_slots_),
+        cut_(other.cut_) {}
 
-  // What the rest of this class relies on: every slot is another token of those seen, and the start stands in front.
-  void check_positions(const SlotTable& table, int64_t seen) const {
+  // What the rest of this class relies on: every slot is another token of those seen, none stands between the start and
+  // the cut, and the start stands in front.
+  void check_positions(const SlotTable& table, int64_t seen, int64_t cut) const {
+    if (cut > seen) throw InputError("everything before token {} is dropped, of {} tokens seen", cut, seen);
     const auto order = table.order();
     for (size_t i = 0; i < order.size(); ++i) {
       const int64_t position = table[order[i]].position;
       if (position < 0 || position >= seen)
         throw InputError("a slot is of token {}, of {} tokens seen", position, seen);
+      if (position >= config_.start && position < cut)
+        throw InputError("a slot is of token {}, but everything before token {} is dropped", position, cut);
       if (i > 0 && position == table[order[i - 1]].position) throw InputError("two slots are of token {}", position);
     }
     for (int64_t row = 0; row < std::min(config_.start, seen); ++row)
@@ -185,13 +211,14 @@ class CacheStream : public Stream {
     if (in.mask.allowed.defined()) in.mask.allowed = in.mask.allowed.to(device);
     if (has_sliding_layers()) {
       const auto kept = bank_.table().positions();
-      in.row_positions = at::tensor(kept, at::kLong).unsqueeze(0).to(device);
+      in.row_positions = {at::tensor(kept, at::kLong).unsqueeze(0).to(device)};
     }
-    // Until the memory is full, ranks are positions and nothing is packed.
-    if (config_.positions == PositionMode::packed && seen_ + steps - 1 > config_.packed_limit) {
+    // Until something is dropped, ranks are positions and nothing is packed.
+    const int64_t gap = std::max<int64_t>(cut_ - config_.start, 0);
+    if (config_.positions == PositionMode::packed && (gap > 0 || seen_ + steps - 1 > config_.packed_limit)) {
       in.rope_length = config_.packed_limit + 1;
       in.front.rows = std::min(config_.start, bank_.size() + steps);
-      if (in.front.rows > 0) in.front.query_positions = positions.clamp_max(config_.packed_limit).to(device);
+      if (in.front.rows > 0) in.front.query_positions = (positions - gap).clamp_max(config_.packed_limit).to(device);
     }
     in.logits = logits;
     const at::Tensor out = decoder_->run(in).logits;
@@ -215,6 +242,7 @@ class CacheStream : public Stream {
   CacheStreamConfig config_;
   Bank bank_;
   int64_t seen_ = 0, segment_ = 0, step_ = 0, peak_slots_ = 0;
+  int64_t cut_ = 0;  // reserve() has dropped what stood between the start and this position
 };
 
 }  // namespace

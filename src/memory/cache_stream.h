@@ -29,6 +29,9 @@ struct CacheStreamConfig {
   // Packed only: the first `start` positions are read from a distance of at most `packed_limit` (= start + recent
   // slots: the rank of the query once the memory is full).
   int64_t start = 0, packed_limit = 0;
+  // Recent slots that Stream::reserve() may take for a turn; 0: reserve() does nothing. The rule must keep the first
+  // `start` positions and at least this many recent ones.
+  int64_t recent = 0;
   int64_t chunk_size = 512;
   FieldValues params;  // written into saved files, checked on load
 };

@@ -32,8 +32,14 @@ at::Tensor repeat_heads(const at::Tensor& kv, int64_t heads) {
   return group == 1 ? kv : kv.repeat_interleave(group, 1);
 }
 
+// A mask with one plane for all heads fits as it is; one with a plane per key/value head is repeated like keys.
+at::Tensor mask_of_heads(const at::Tensor& allowed, int64_t heads) {
+  return allowed.size(1) == 1 ? allowed : repeat_heads(allowed, heads);
+}
+
 // Softmax probabilities [B, H, T, S] in f32, scores of the front columns from their own queries.
-at::Tensor probabilities(const AttentionInput& in, const at::Tensor& allowed) {
+at::Tensor probabilities(const AttentionInput& in, const at::Tensor& allowed_by_group) {
+  const at::Tensor allowed = mask_of_heads(allowed_by_group, in.q.size(1));
   const at::Tensor k = repeat_heads(in.k, in.q.size(1)).to(at::kFloat).transpose(-2, -1);
   at::Tensor scores = at::matmul(in.q.to(at::kFloat), k);
   if (in.front > 0) {
@@ -61,11 +67,12 @@ at::Tensor attend_few(const AttentionInput& in) {
     return (q.to(at::kFloat) * in.scale).view({batch, kv_heads, group, steps, d}).transpose(2, 3).contiguous();
   };
   const at::Tensor q = arrange(in.q), q_front = in.front > 0 ? arrange(in.q_front) : q;
-  at::Tensor allowed;
+  at::Tensor allowed;  // [B, 1 or H_kv, T, S]
   if (in.allowed.defined())
-    allowed = in.allowed.expand({batch, 1, steps, rows}).contiguous();
+    allowed = in.allowed.expand({batch, in.allowed.size(1), steps, rows}).contiguous();
   else if (steps > 1)
     allowed = causal_mask(steps, rows, at::kCPU).expand({batch, 1, steps, rows}).contiguous();
+  const int64_t planes = allowed.defined() ? allowed.size(1) : 1;
   const auto* allowed_bytes =
       allowed.defined() ? reinterpret_cast<const uint8_t*>(allowed.const_data_ptr<bool>()) : nullptr;
 
@@ -92,8 +99,8 @@ at::Tensor attend_few(const AttentionInput& in) {
       float* out = partial.data() + i * group * (d + 2);
       kernels::attend_split(qp + task * group * d, fp + task * group * d, in.front, group, d, k_data + offset,
                             v_data + offset, type, row_stride,
-                            allowed_bytes ? allowed_bytes + (b * steps + t) * rows : nullptr, first, last, out,
-                            out + group * d, out + group * d + group);
+                            allowed_bytes ? allowed_bytes + ((b * planes + h % planes) * steps + t) * rows : nullptr,
+                            first, last, out, out + group * d, out + group * d + group);
     }
   });
 
@@ -128,9 +135,10 @@ struct Part {
 Part flash(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& allowed, bool causal,
            double scale) {
   std::optional<at::Tensor> bias;
-  if (allowed.defined())
-    bias = at::zeros(allowed.sizes(), at::TensorOptions(q.scalar_type()))
-               .masked_fill_(allowed.logical_not(), kMinusInfinity);
+  if (allowed.defined()) {
+    const at::Tensor open = mask_of_heads(allowed, q.size(1));
+    bias = at::zeros(open.sizes(), at::TensorOptions(q.scalar_type())).masked_fill_(open.logical_not(), kMinusInfinity);
+  }
   auto [out, lse] = at::_scaled_dot_product_flash_attention_for_cpu(
       q, repeat_heads(k, q.size(1)), repeat_heads(v, q.size(1)), 0.0, causal, bias, scale);
   return {out, lse};
@@ -164,7 +172,7 @@ at::Tensor attend_many(const AttentionInput& in) {
   const at::Tensor allowed = allowed_or_causal(in);
   const int64_t rest = rows - in.front;
   // The front is a handful of rows: plain products in f32.
-  const at::Tensor open = allowed.narrow(3, 0, in.front);
+  const at::Tensor open = mask_of_heads(allowed.narrow(3, 0, in.front), in.q.size(1));
   const at::Tensor kf = repeat_heads(k.narrow(2, 0, in.front), in.q.size(1)).to(at::kFloat);
   const at::Tensor scores = (at::matmul(in.q_front.to(at::kFloat), kf.transpose(-2, -1)) * in.scale)
                                 .masked_fill(open.logical_not(), kMinusInfinity);
@@ -175,7 +183,7 @@ at::Tensor attend_many(const AttentionInput& in) {
   const at::Tensor open_back = allowed.narrow(3, in.front, rest);
   Part back = flash(in.q, k.narrow(2, in.front, rest), v.narrow(2, in.front, rest), open_back, false, in.scale);
   // ATen gives 0 where a query may read nothing.
-  back.lse = back.lse.masked_fill(open_back.any(-1).logical_not(), kMinusInfinity);
+  back.lse = back.lse.masked_fill(mask_of_heads(open_back, in.q.size(1)).any(-1).logical_not(), kMinusInfinity);
   return merge_heads(merge({out, lse}, back)).to(in.q.scalar_type());
 }
 
@@ -186,33 +194,39 @@ at::Tensor attend_reference(const AttentionInput& in) {
   return merge_heads(at::matmul(p, repeat_heads(in.v, in.q.size(1)).to(at::kFloat))).to(in.q.scalar_type());
 }
 
-at::Tensor attend(const AttentionInput& in) {
-  const bool records =
-      c10::GradMode::is_enabled() && (in.q.requires_grad() || in.k.requires_grad() || in.v.requires_grad());
-  if (records) return attend_reference(in);
-  if (!in.q.is_cpu()) {
-    if (in.front > 0) return attend_reference(in);
-    return merge_heads(at::scaled_dot_product_attention(in.q, repeat_heads(in.k, in.q.size(1)),
-                                                        repeat_heads(in.v, in.q.size(1)), allowed_or_causal(in), 0.0,
-                                                        false, in.scale));
-  }
-  return in.q.size(2) <= kFewQueries ? attend_few(in) : attend_many(in);
-}
-
-at::Tensor attention_mass(const AttentionInput& in) {
+void attention_received(const AttentionInput& in, AttentionReceived& received) {
   const at::Tensor allowed = allowed_or_causal(in);
   const int64_t steps = in.q.size(2);
   constexpr int64_t kBlock = 64;
-  at::Tensor mass;
+  received.mass = received.peak = at::Tensor();
   for (int64_t first = 0; first < steps; first += kBlock) {
     const int64_t count = std::min(kBlock, steps - first);
     AttentionInput block = in;
     block.q = in.q.narrow(2, first, count);
     if (in.front > 0) block.q_front = in.q_front.narrow(2, first, count);
-    const at::Tensor sums = probabilities(block, allowed.narrow(2, first, count)).sum(2);
-    mass = mass.defined() ? mass + sums : sums;
+    const at::Tensor open = allowed.narrow(2, first, count);
+    const at::Tensor p = probabilities(block, open);
+    const at::Tensor sums = p.sum(2);
+    received.mass = received.mass.defined() ? received.mass + sums : sums;
+    if (!received.wants_peak) continue;
+    const at::Tensor columns = mask_of_heads(open, in.q.size(1)).sum(-1, true);
+    const at::Tensor tops = (p * columns).amax(2);
+    received.peak = received.peak.defined() ? at::maximum(received.peak, tops) : tops;
   }
-  return mass;
+}
+
+at::Tensor attend(const AttentionInput& in, AttentionReceived* received) {
+  if (received) attention_received(in, *received);
+  const bool records =
+      c10::GradMode::is_enabled() && (in.q.requires_grad() || in.k.requires_grad() || in.v.requires_grad());
+  if (records) return attend_reference(in);
+  if (!in.q.is_cpu()) {
+    if (in.front > 0) return attend_reference(in);
+    return merge_heads(
+        at::scaled_dot_product_attention(in.q, repeat_heads(in.k, in.q.size(1)), repeat_heads(in.v, in.q.size(1)),
+                                         mask_of_heads(allowed_or_causal(in), in.q.size(1)), 0.0, false, in.scale));
+  }
+  return in.q.size(2) <= kFewQueries ? attend_few(in) : attend_many(in);
 }
 
 }  // namespace steno

@@ -41,8 +41,10 @@ std::vector<double> probabilities(const AttentionInput& in, int64_t b, int64_t h
   std::vector<double> p(static_cast<size_t>(rows));
   double total = 0, top = -INFINITY;
   for (int64_t j = 0; j < rows; ++j) {
-    const bool open = in.allowed.defined() ? in.allowed[in.allowed.size(0) == 1 ? 0 : b][0][t][j].item<bool>()
-                                           : j <= rows - steps + t;
+    const bool open =
+        in.allowed.defined()
+            ? in.allowed[in.allowed.size(0) == 1 ? 0 : b][in.allowed.size(1) == 1 ? 0 : kv][t][j].item<bool>()
+            : j <= rows - steps + t;
     const at::Tensor& q = j < in.front ? in.q_front : in.q;
     p[static_cast<size_t>(j)] =
         open ? (q[b][h][t].to(at::kDouble) * in.k[b][kv][j].to(at::kDouble)).sum().item<double>() * in.scale
@@ -54,15 +56,23 @@ std::vector<double> probabilities(const AttentionInput& in, int64_t b, int64_t h
   return p;
 }
 
+AttentionReceived received(const AttentionInput& in) {
+  AttentionReceived result;
+  result.wants_peak = true;
+  attention_received(in, result);
+  return result;
+}
+
 TEST(Attention, ReferenceIsTheDefinition) {
   Random random(1);
   for (int round = 0; round < 8; ++round) {
     AttentionInput in = random_input({2, 2, 1 + round % 3, 3, 7, 8}, at::kFloat, random.next());
-    if (round % 2) in.allowed = random_allowed({round % 4 == 1 ? 2 : 1, 1, 3, 7}, random, 0.4);
+    if (round % 2) in.allowed = random_allowed({round % 4 == 1 ? 2 : 1, round % 8 > 4 ? 2 : 1, 3, 7}, random, 0.4);
     if (round >= 4) in.front = 3, in.q_front = random_tensor(in.q.sizes(), random.next());
-    const at::Tensor result = attend_reference(in), mass = attention_mass(in);
+    const at::Tensor result = attend_reference(in);
+    const AttentionReceived sums = received(in);
     const int64_t heads = in.q.size(1);
-    at::Tensor columns = at::zeros({2, heads, 7}, at::kDouble);
+    at::Tensor columns = at::zeros({2, heads, 7}, at::kDouble), peaks = at::zeros({2, heads, 7}, at::kDouble);
     for (int64_t b = 0; b < 2; ++b) {
       for (int64_t h = 0; h < heads; ++h) {
         for (int64_t t = 0; t < 3; ++t) {
@@ -70,10 +80,12 @@ TEST(Attention, ReferenceIsTheDefinition) {
           const at::Tensor expected = at::matmul(p, in.v[b][h / (heads / 2)].to(at::kDouble));
           EXPECT_LE((result[b][t].slice(0, h * 8, h * 8 + 8) - expected).abs().max().item<double>(), 1e-5);
           columns[b][h] += p;
+          peaks[b][h] = at::maximum(peaks[b][h], p * (p > 0).sum());
         }
       }
     }
-    EXPECT_LE((mass - columns).abs().max().item<double>(), 1e-5);
+    EXPECT_LE((sums.mass - columns).abs().max().item<double>(), 1e-5);
+    EXPECT_LE((sums.peak - peaks).abs().max().item<double>(), 1e-5);
   }
 }
 
@@ -163,10 +175,10 @@ TEST(Attention, MassSumsToTheNumberOfQueries) {
   const c10::InferenceMode inference;
   for (const int64_t steps : {1, 63, 64, 65, 130}) {
     const AttentionInput in = random_input({1, 2, 2, steps, steps + 40, 16}, at::kFloat, 7);
-    const at::Tensor mass = attention_mass(in);
+    const at::Tensor mass = received(in).mass;
     EXPECT_EQ(mass.sizes(), (std::vector<int64_t>{1, 4, steps + 40}));
     EXPECT_LE((mass.sum(-1) - static_cast<double>(steps)).abs().max().item<double>(), 1e-4);
-    EXPECT_LE(difference(mass.slice(2, steps + 39), attention_mass(in).slice(2, steps + 39)), 0.0);
+    EXPECT_LE(difference(mass.slice(2, steps + 39), received(in).mass.slice(2, steps + 39)), 0.0);
   }
 }
 

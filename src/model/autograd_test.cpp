@@ -56,7 +56,7 @@ at::Tensor loss_of(const Decoder& decoder, const Leaves& leaves) {
   Input in;
   in.embeddings = leaves.embeddings;
   in.rows = leaves.rows;
-  in.row_positions = at::arange(kRows, at::kLong).unsqueeze(0);
+  in.row_positions = {at::arange(kRows, at::kLong).unsqueeze(0)};
   in.adapters = &leaves.adapters;
   in.logits = LogitRows::all;
   const at::Tensor logits = decoder.run(in).logits;

@@ -53,13 +53,32 @@ at::Tensor activate(const at::Tensor& gate, const at::Tensor& up, Activation act
   return y;
 }
 
-// How far back every key is for every query [B, T, S + T]; front rows by the positions they are read from.
-at::Tensor key_distances(const at::Tensor& positions, const at::Tensor& key_positions, const Front& front) {
-  at::Tensor distance = positions.unsqueeze(2) - key_positions.unsqueeze(1);
+// Which columns a sliding layer may read, [B, 1 or H_kv, T, S + T]: those of `base` that are less than `window` back.
+// Front rows count from where they are read. key_positions [B, S + T] or [B, H_kv, S + T].
+at::Tensor window_mask(const at::Tensor& base, int64_t window, const at::Tensor& positions,
+                       const at::Tensor& key_positions, const Front& front) {
+  const at::Tensor keys = (key_positions.dim() == 2 ? key_positions.unsqueeze(1) : key_positions).unsqueeze(2);
+  at::Tensor distance = positions.unsqueeze(1).unsqueeze(3) - keys;
   if (front.rows > 0)
-    distance.narrow(2, 0, front.rows)
-        .copy_(front.query_positions.unsqueeze(2) - key_positions.narrow(1, 0, front.rows).unsqueeze(1));
-  return distance;
+    distance.narrow(3, 0, front.rows)
+        .copy_(front.query_positions.unsqueeze(1).unsqueeze(3) - keys.narrow(3, 0, front.rows));
+  return base.logical_and(distance < window);
+}
+
+// Positions of all columns of a layer: rows first, then the tokens of this call.
+at::Tensor column_positions(const at::Tensor& rows, const at::Tensor& positions) {
+  const int64_t batch = positions.size(0);
+  if (rows.dim() == 2) return at::cat({rows.expand({batch, rows.size(1)}), positions}, 1);
+  return at::cat({rows.expand({batch, rows.size(1), rows.size(2)}),
+                  positions.unsqueeze(1).expand({batch, rows.size(1), positions.size(1)})},
+                 2);
+}
+
+// Rows that a layer reads before the tokens of this call.
+int64_t rows_of(const Input& in, int64_t layer) {
+  if (in.rows.empty()) return 0;
+  const LayerRows& rows = in.rows[static_cast<size_t>(layer)];
+  return rows.in_place ? rows.used : rows.k.size(2);
 }
 
 }  // namespace
@@ -135,7 +154,7 @@ at::Tensor Decoder::head(const at::Tensor& hidden) const {
 Output Decoder::run(const Input& in) const {
   at::Tensor x = in.embeddings.defined() ? in.embeddings.to(at::kFloat) : embed(in.ids);
   const int64_t batch = x.size(0), steps = x.size(1);
-  const int64_t rows = in.rows.empty() ? 0 : in.rows[0].in_place ? in.rows[0].used : in.rows[0].k.size(2);
+  const int64_t rows = rows_of(in, 0);
   const at::Tensor positions =
       in.positions.defined()
           ? in.positions
@@ -158,22 +177,29 @@ Output Decoder::run(const Input& in) const {
     front = angles(config_.rope, in.front.query_positions);
     if (local) local_front = angles(config_.local_rope, in.front.query_positions);
   }
-  // Sliding layers need their own mask only when some key is out of reach.
-  std::map<int64_t, at::Tensor> window_masks;
-  if (any_window) {
-    TORCH_CHECK(rows == 0 || in.row_positions.defined(), "row_positions are needed by sliding-window layers");
-    const at::Tensor keys = rows == 0 ? positions : at::cat({in.row_positions.expand({batch, rows}), positions}, 1);
-    const int64_t reach = positions.max().item<int64_t>() - keys.min().item<int64_t>();
-    for (const LayerKind& kind : config_.kinds) {
-      if (kind.window == 0 || kind.window > reach || window_masks.contains(kind.window)) continue;
-      const at::Tensor base =
-          in.mask.allowed.defined()
-              ? in.mask.allowed
-              : at::ones({1, 1, steps, rows + steps}, at::TensorOptions(at::kBool).device(x.device())).tril(rows);
-      const at::Tensor near = key_distances(positions, keys, in.front) < kind.window;
-      window_masks[kind.window] = base.logical_and(near.unsqueeze(1));
+  TORCH_CHECK(!any_window || rows_of(in, 0) == 0 || !in.row_positions.empty(),
+              "row_positions are needed by sliding-window layers");
+  const bool shared_positions = in.row_positions.size() <= 1;
+  std::map<int64_t, at::Tensor> window_masks;  // by window, where all layers share the positions
+  const auto mask_of = [&](int64_t layer) -> at::Tensor {
+    const int64_t window = config_.kinds[layer].window;
+    if (window == 0) return in.mask.allowed;
+    if (const auto found = window_masks.find(window); shared_positions && found != window_masks.end())
+      return found->second;
+    const int64_t rows = rows_of(in, layer);
+    const at::Tensor keys =
+        rows == 0 ? positions
+                  : column_positions(in.row_positions[shared_positions ? 0 : static_cast<size_t>(layer)], positions);
+    at::Tensor mask = in.mask.allowed;
+    // A mask of its own is needed only when some key is out of reach.
+    if (positions.max().item<int64_t>() - keys.min().item<int64_t>() >= window) {
+      if (!mask.defined())
+        mask = at::ones({1, 1, steps, rows + steps}, at::TensorOptions(at::kBool).device(x.device())).tril(rows);
+      mask = window_mask(mask, window, positions, keys, in.front);
     }
-  }
+    if (shared_positions) window_masks[window] = mask;
+    return mask;
+  };
 
   Output out;
   if (in.capture.hidden) out.hidden_states.push_back(x);
@@ -205,12 +231,16 @@ Output Decoder::run(const Input& in) const {
       a.k = in.rows.empty() ? own.k : at::cat({in.rows[layer].k.to(own.k.scalar_type()), own.k}, 2);
       a.v = in.rows.empty() ? own.v : at::cat({in.rows[layer].v.to(own.v.scalar_type()), own.v}, 2);
     }
-    const auto windowed = window_masks.find(kind.window);
-    a.allowed = windowed != window_masks.end() ? windowed->second : in.mask.allowed;
+    a.allowed = mask_of(layer);
     if (in.capture.queries) out.queries.push_back(a.q);
     if (in.capture.kv) out.kv.push_back(own);
-    if (in.capture.mass) out.mass.push_back(attention_mass(a));
-    x = finish(layer, x, attend(a), in.adapters);
+    AttentionReceived received;
+    received.wants_peak = in.capture.peak;
+    const bool wants_received = in.capture.mass || in.capture.peak;
+    const at::Tensor attended = attend(a, wants_received ? &received : nullptr);
+    if (in.capture.mass) out.mass.push_back(received.mass);
+    if (in.capture.peak) out.peak.push_back(received.peak);
+    x = finish(layer, x, attended, in.adapters);
     if (in.capture.hidden) out.hidden_states.push_back(x);
   }
   if (in.logits == LogitRows::last) {

@@ -46,7 +46,8 @@ struct Capture {
   bool queries = false;          // rotated queries
   bool kv = false;               // this call's rotated keys and values (always there when rows are in place)
   bool unrotated_keys = false;   // this call's keys before the rotation
-  bool mass = false;             // attention received by every column
+  bool mass = false;             // attention received by every column, see AttentionReceived
+  bool peak = false;             // likewise the largest share of a query
 };
 
 enum class LogitRows { none, last, all };
@@ -60,8 +61,10 @@ struct Input {
   int64_t rope_length = 0;
   Mask mask;
   Front front;
-  std::vector<LayerRows> rows;           // empty, or [layers]
-  at::Tensor row_positions;              // [B, S] int64; needed only by models with sliding-window layers
+  std::vector<LayerRows> rows;  // empty, or [layers]
+  // Needed only by models with sliding-window layers: one tensor for all layers or one each, [B, S] int64, or
+  // [B, H_kv, S] where every key/value head keeps rows of its own.
+  std::vector<at::Tensor> row_positions;
   const AdapterSet* adapters = nullptr;  // not owned
   Capture capture;
   LogitRows logits = LogitRows::last;
@@ -80,6 +83,7 @@ struct Output {
   std::vector<LayerKv> kv;                   // [layers]
   std::vector<at::Tensor> unrotated_keys;    // [layers] of [B, H_kv, T, d_h]
   std::vector<at::Tensor> mass;              // [layers] of [B, H, S + T] f32: sum over this call's queries
+  std::vector<at::Tensor> peak;              // [layers] of [B, H, S + T] f32
 };
 
 struct LayerWeights {

@@ -125,7 +125,7 @@ TEST_P(TinyChunks, RowsInPlace) {
       for (LayerRows& r : rows) r.used = first;
       Input in = input_of(ids);
       in.rows = rows;
-      in.row_positions = positions(0, first);
+      in.row_positions = {positions(0, first)};
       return decoder_->run(in).logits;
     };
   });
@@ -136,7 +136,7 @@ TEST_P(TinyChunks, RowsConcatenated) {
     return [&, rows = std::vector<LayerRows>()](const at::Tensor& ids, int64_t first) mutable {
       Input in = input_of(ids);
       in.rows = rows;
-      in.row_positions = positions(0, first);
+      in.row_positions = {positions(0, first)};
       in.capture.kv = true;
       const Output out = decoder_->run(in);
       for (size_t layer = 0; layer < out.kv.size(); ++layer) {

@@ -46,6 +46,7 @@ class StreamingLlm : public Method {
     config.params = field_values(params);
     config.params["budget"] = std::to_string(slots);
     const int64_t recent = slots - params.sinks;
+    config.recent = recent;
     return open_cache_stream(std::move(decoder),
                              std::make_shared<StartAndRecent>(params.sinks, evict_first ? recent - 1 : recent), config);
   }
