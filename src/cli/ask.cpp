@@ -6,9 +6,9 @@
 #include "cli/accounting.h"
 #include "cli/documents.h"
 #include "cli/model_path.h"
-#include "cli/prompt.h"
 #include "cli/reading.h"
 #include "cli/verb.h"
+#include "io/prompt.h"
 #include "memory/generate.h"
 
 namespace steno {

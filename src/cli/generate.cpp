@@ -10,9 +10,9 @@
 #include "cli/logprobs.h"
 #include "cli/model_path.h"
 #include "cli/progress.h"
-#include "cli/prompt.h"
 #include "cli/reading.h"
 #include "cli/verb.h"
+#include "io/prompt.h"
 
 namespace steno {
 namespace {

@@ -6,6 +6,9 @@
 
 namespace steno {
 
+// What we write keeps the order in which it was put together.
+using Json = nlohmann::ordered_json;
+
 // `where` begins the messages ("[tokenizer] tokenizer.json"). Throws InputError that names the byte.
 nlohmann::json parse_json(std::string_view text, const std::string& where);
 

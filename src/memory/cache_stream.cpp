@@ -59,7 +59,7 @@ class CacheStream : public Stream {
     for (int64_t row = 0; row < bank_.size(); ++row)
       if (const int64_t at = bank_.table()[row].position; at >= config_.start && at < cut) rows.push_back(row);
     bank_.evict(rows);
-    cut_ = std::max(cut_, cut);
+    cut_ = cut;
   }
 
   int64_t tokens_seen() const override { return seen_; }

@@ -30,6 +30,8 @@ class Method {
   // True: results do not depend on how a text is cut into chunks, beyond rounding. Rules that look at scores cannot
   // promise it (cache_policies, section 0).
   virtual bool same_for_any_chunks() const { return true; }
+  // True: keeping depends on where utterances end, so that whoever reads a dialogue must feed it utterance by utterance.
+  virtual bool reads_utterances() const { return false; }
   // The largest number of slots that stay under `options` after n tokens; the contract test holds streams to it.
   virtual int64_t expected_slots(const StreamOptions& options, int64_t tokens) const = 0;
   // Throws UsageError for parameters or budgets that make no sense (what, and the smallest that does).

@@ -137,16 +137,23 @@ class PackedReference {
     return at::stack(logits);
   }
 
+  // Makes room for a turn: the oldest slots behind the sinks leave until `tokens` more fit.
+  void reserve(int64_t tokens) { shrink(budget_ - tokens); }
+
   std::vector<int64_t> kept;         // original positions, by rank
   std::vector<int64_t> query_ranks;  // of every step
 
  private:
-  void cut() {
-    if (static_cast<int64_t>(kept.size()) <= budget_) return;
-    kept.erase(kept.begin() + sinks_);
-    for (auto* side : {&k_, &v_})
-      for (at::Tensor& t : *side)
-        if (t.defined()) t = at::cat({t.narrow(2, 0, sinks_), t.narrow(2, sinks_ + 1, t.size(2) - sinks_ - 1)}, 2);
+  void cut() { shrink(budget_); }
+
+  void shrink(int64_t size) {
+    while (static_cast<int64_t>(kept.size()) > std::max(size, sinks_)) {
+      kept.erase(kept.begin() + sinks_);
+      // At an evict-first cut the new token has no keys yet; the next concatenation brings them.
+      for (auto* side : {&k_, &v_})
+        for (at::Tensor& t : *side)
+          if (t.defined()) t = at::cat({t.narrow(2, 0, sinks_), t.narrow(2, sinks_ + 1, t.size(2) - sinks_ - 1)}, 2);
+    }
   }
 
   const Decoder& decoder_;

@@ -106,7 +106,7 @@ TEST_F(DecoderTest, CapturesHaveTheirShapesAndMeaning) {
     const at::Tensor ids = random_ids(kBatch, kRows + kSteps, c.vocab, 3);
     Input in = input_of(ids.slice(1, kRows));
     in.rows = rows_of(*decoder, ids.slice(1, 0, kRows));
-    in.row_positions = range(0, kRows);
+    in.row_positions = {range(0, kRows)};
     in.capture = {
         .hidden = true, .attention_input = true, .queries = true, .kv = true, .unrotated_keys = true, .mass = true};
     const Output out = decoder->run(in);
@@ -169,7 +169,7 @@ TEST_F(DecoderTest, HiddenColumnsAreAsIfAbsent) {
       const auto rows = rows_of(*decoder, ids.slice(1, 0, 8));
       Input in = input_of(ids.slice(1, 8));
       in.rows = rows;
-      in.row_positions = range(0, 8);
+      in.row_positions = {range(0, 8)};
       in.mask.allowed = at::ones({steps, 8 + steps}, at::kBool).tril(8).repeat({2, 1, 1, 1});
       const int64_t hidden[] = {2, 5};
       for (int64_t b = 0; b < 2; ++b) in.mask.allowed[b].select(-1, hidden[b]).fill_(false);
@@ -181,7 +181,7 @@ TEST_F(DecoderTest, HiddenColumnsAreAsIfAbsent) {
         const at::Tensor index = at::tensor(kept, at::kLong);
         Input without = input_of(ids.slice(0, 0, 1).slice(1, 8));
         without.positions = range(8, 8 + steps);
-        without.row_positions = index.unsqueeze(0);
+        without.row_positions = {index.unsqueeze(0)};
         for (const LayerRows& r : rows)
           without.rows.push_back(
               {r.k.slice(0, 0, 1).index_select(2, index), r.v.slice(0, 0, 1).index_select(2, index)});
@@ -213,14 +213,14 @@ TEST_F(DecoderTest, FrontEqualsKeysMovedByTheDifference) {
         Input in = input_of(ids.slice(1, kRows));
         in.positions = range(kAt, kAt + steps);
         in.rows = rows;
-        in.row_positions = row_positions;
+        in.row_positions = {row_positions};
         in.front = {kFront, in.positions - shift};
         const at::Tensor fronted = decoder->run(in).logits;
 
         Input moved = in;
         moved.front = {};
-        moved.row_positions = row_positions.clone();
-        moved.row_positions.slice(1, 0, kFront) += shift;
+        moved.row_positions = {row_positions.clone()};
+        moved.row_positions[0].slice(1, 0, kFront) += shift;
         for (size_t i = 0; i < rows.size(); ++i) {
           const at::Tensor front = decoder->rotate(static_cast<int64_t>(i), rows[i].k.slice(2, 0, kFront),
                                                    at::full({1, kFront}, shift, at::kLong));
@@ -249,7 +249,7 @@ TEST_F(DecoderTest, SlidingWindowsEqualAnExplicitMask) {
       const at::Tensor ids = random_ids(1, 11 + steps, open.vocab, 7);
       Input in = input_of(ids.slice(1, 11));
       in.rows = rows_of(*decoder, ids.slice(1, 0, 11));
-      in.row_positions = range(0, 11);
+      in.row_positions = {range(0, 11)};
       const at::Tensor distance = range(11, 11 + steps).view({-1, 1}) - range(0, 11 + steps);
       at::Tensor causal = (distance >= 0).view({1, 1, steps, -1});
       if (extra) {

@@ -79,6 +79,95 @@ TEST_P(StreamingPacked, PackedEqualsUnrotatedKeysRotatedToTheirRanks) {
   }
 }
 
+// Turns of random lengths with a reserve() before each: what is kept, and in both position modes the step-by-step
+// reference and the masked forward that hides what was dropped ahead.
+struct Turns {
+  std::vector<int64_t> reserved, lengths;  // of each turn
+  std::vector<TokenId> ids;
+};
+
+Turns some_turns(const Decoder& decoder, uint64_t seed) {
+  Turns turns;
+  Random random(seed);
+  int64_t total = 0;
+  for (int turn = 0; turn < 12; ++turn) {
+    const auto length = static_cast<int64_t>(1 + random.below(turn % 4 == 3 ? 30 : 7));
+    turns.lengths.push_back(length);
+    // Sometimes less than is read, sometimes more.
+    turns.reserved.push_back(std::max<int64_t>(0, length + static_cast<int64_t>(random.below(6)) - 2));
+    total += length;
+  }
+  turns.ids = test::random_ids(decoder, total, seed + 1);
+  return turns;
+}
+
+template <class Reserve, class Read>
+void play(const Turns& turns, const Reserve& reserve, const Read& read) {
+  size_t at = 0;
+  for (size_t turn = 0; turn < turns.lengths.size(); ++turn) {
+    const auto length = static_cast<size_t>(turns.lengths[turn]);
+    reserve(turns.reserved[turn]);
+    read(std::span(turns.ids).subspan(at, length));
+    at += length;
+  }
+}
+
+TEST_P(StreamingPacked, ReservedTurnsEqualTheReference) {
+  const auto turns = some_turns(*decoder_, 20);
+  for (const bool evict_first : {false, true}) {
+    for (const auto& [s, w] : {std::pair{4, 12}, {1, 3}, {2, 20}}) {
+      PackedReference reference(*decoder_, s, s + w, evict_first);
+      std::vector<at::Tensor> expected;
+      play(
+          turns, [&](int64_t n) { reference.reserve(n); }, [&](auto ids) { expected.push_back(reference.read(ids)); });
+      for (const int64_t chunk : {1, 5, 16}) {
+        const auto stream =
+            open(decoder_, streaming(s, w, "packed", evict_first ? "evict-first" : "attend-first", chunk));
+        std::vector<at::Tensor> got;
+        play(
+            turns, [&](int64_t n) { stream->reserve(n); },
+            [&](auto ids) { got.push_back(stream->feed(ids, LogitRows::all).logits); });
+        EXPECT_LE(relative_difference(at::cat(got, 0), at::cat(expected, 0)), 1e-4)
+            << s << "+" << w << " chunk " << chunk << (evict_first ? " evict-first" : " attend-first");
+        EXPECT_EQ(stream->kept_positions(0, 0), reference.kept);
+      }
+    }
+  }
+}
+
+TEST_P(StreamingGaps, ReservedTurnsEqualTheMaskedForward) {
+  const auto turns = some_turns(*decoder_, 21);
+  for (const auto& [s, w] : {std::pair{2, 5}, {1, 1}, {4, 12}}) {
+    // cut_of[i]: everything from the start to there was dropped before the turn of token i.
+    std::vector<int64_t> cut_of;
+    int64_t cut = 0, first = 0;
+    for (size_t turn = 0; turn < turns.lengths.size(); ++turn) {
+      const int64_t held = std::min<int64_t>(first, w + s) == first ? first : s + w;
+      const int64_t recent = std::min(first - std::max<int64_t>(cut, s), held - s);
+      if (recent > 0 && recent + s + turns.reserved[turn] > s + w)
+        cut = first - std::max<int64_t>(w - turns.reserved[turn], 0);
+      for (int64_t i = 0; i < turns.lengths[turn]; ++i) cut_of.push_back(cut);
+      first += turns.lengths[turn];
+    }
+    for (const bool evict_first : {false, true}) {
+      const int64_t older = evict_first ? w - 1 : w;
+      const at::Tensor expected = masked_forward(*decoder_, turns.ids, [&, s = s](int64_t i, int64_t j) {
+        return j < s || (i - j <= older && j >= cut_of[static_cast<size_t>(i)]);
+      });
+      for (const int64_t chunk : {1, 4, 64}) {
+        const auto stream =
+            open(decoder_, streaming(s, w, "gaps", evict_first ? "evict-first" : "attend-first", chunk));
+        std::vector<at::Tensor> got;
+        play(
+            turns, [&](int64_t n) { stream->reserve(n); },
+            [&](auto ids) { got.push_back(stream->feed(ids, LogitRows::all).logits); });
+        EXPECT_LE(relative_difference(at::cat(got, 0), expected), 1e-5)
+            << s << "+" << w << " chunk " << chunk << (evict_first ? " evict-first" : " attend-first");
+      }
+    }
+  }
+}
+
 std::string model_name(const testing::TestParamInfo<const char*>& info) { return info.param; }
 INSTANTIATE_TEST_SUITE_P(StreamingLlm, StreamingGaps,
                          testing::Values("llama_tied", "llama_rope_llama3", "llama_rope_yarn", "qwen3", "gemma3",
@@ -250,6 +339,95 @@ TEST(StreamingLlm, LongStreamsReadAsShortOnesDo) {
   close.insert(close.end(), more.begin(), more.end());
   const auto short_stream = open(decoder, streaming(s, w, "packed", "attend-first", 256));
   EXPECT_LE(relative_difference(far, short_stream->feed(close, LogitRows::last).logits), 1e-4);
+}
+
+// Test 7 of cache_policies, section 13.
+TEST(StreamingLlm, NothingIsDroppedDuringAReservedTurn) {
+  const auto decoder = test::tiny_decoder("llama_tied");
+  const auto ids = test::random_ids(*decoder, 200, 22);
+  const int64_t s = 3, w = 10;
+  for (const char* order : {"attend-first", "evict-first"}) {
+    for (int64_t n = 1; n <= w; ++n) {
+      const auto stream = open(decoder, streaming(s, w, "packed", order, 4));
+      stream->feed(std::span(ids).first(60), LogitRows::none);
+      stream->reserve(n);
+      std::vector<int64_t> expected = start_and_end(s, w - n, 60);
+      EXPECT_EQ(stream->kept_positions(0, 0), expected) << order << " " << n;
+      for (int64_t i = 0; i < n; ++i) {
+        stream->feed(std::span(ids).subspan(static_cast<size_t>(60 + i), 1), LogitRows::none);
+        expected.push_back(60 + i);
+        EXPECT_EQ(stream->kept_positions(0, 0), expected) << order << " " << n << " token " << i;
+      }
+      EXPECT_EQ(stream->accounting().slots, s + w);
+      // One more than was reserved drops one, as always.
+      stream->feed(std::span(ids).subspan(static_cast<size_t>(60 + n), 1), LogitRows::none);
+      EXPECT_EQ(stream->kept_positions(0, 0), start_and_end(s, w, 61 + n)) << order << " " << n;
+    }
+  }
+}
+
+TEST(StreamingLlm, ReserveAtItsLimits) {
+  const auto decoder = test::tiny_decoder("llama_tied");
+  const auto ids = test::random_ids(*decoder, 400, 23);
+  const int64_t s = 3, w = 10;
+  const auto filled = [&](int64_t tokens) {
+    auto stream = open(decoder, streaming(s, w, "packed", "attend-first", 4));
+    stream->feed(std::span(ids).first(static_cast<size_t>(tokens)), LogitRows::none);
+    return stream;
+  };
+  // The window or more: no recent slot survives.
+  for (const int64_t n : {w, w + 1, s + w + 1, int64_t{1} << 40}) {
+    const auto stream = filled(60);
+    stream->reserve(n);
+    EXPECT_EQ(stream->kept_positions(0, 0), (std::vector<int64_t>{0, 1, 2})) << n;
+    EXPECT_EQ(stream->accounting().slots_by_role, (std::map<std::string, int64_t>{{"start", 3}}));
+    EXPECT_EQ(stream->accounting().dropped_tokens, 57);
+  }
+  // Nothing to make room for, and room enough.
+  for (const int64_t n : {0, 1, 4}) {
+    const auto stream = filled(n == 0 ? 60 : 9);
+    const auto before = stream->kept_positions(0, 0);
+    stream->reserve(n);
+    EXPECT_EQ(stream->kept_positions(0, 0), before) << n;
+  }
+  // Before the first token, and while the start is still being filled: start slots never leave.
+  for (const int64_t tokens : {0, 1, 3}) {
+    const auto stream = filled(tokens);
+    stream->reserve(100);
+    EXPECT_EQ(static_cast<int64_t>(stream->kept_positions(0, 0).size()), tokens);
+    stream->feed(std::span(ids).subspan(static_cast<size_t>(tokens), 40), LogitRows::none);
+    EXPECT_EQ(stream->kept_positions(0, 0), start_and_end(s, w, tokens + 40));
+  }
+  // A prompt beyond the whole memory is read in chunks with evictions between, and counted.
+  const auto stream = filled(60);
+  stream->reserve(100);
+  stream->feed(std::span(ids).subspan(60, 100), LogitRows::none);
+  const Accounting accounting = stream->accounting();
+  EXPECT_EQ(stream->kept_positions(0, 0), start_and_end(s, w, 160));
+  EXPECT_EQ(accounting.dropped_ranges, (std::vector<std::pair<int64_t, int64_t>>{{3, 149}}));
+  EXPECT_EQ(accounting.slots_by_role, (std::map<std::string, int64_t>{{"recent", 10}, {"start", 3}}));
+  EXPECT_LE(accounting.peak_slots, s + w + 4);
+  EXPECT_NE(accounting.reading.find("chunks of 4"), std::string::npos) << accounting.reading;
+}
+
+TEST(StreamingLlm, AReservedStreamIsSavedAndForked) {
+  const auto decoder = test::tiny_decoder("llama_tied");
+  const auto ids = test::random_ids(*decoder, 120, 24);
+  for (const char* positions : {"packed", "gaps"}) {
+    const auto options = streaming(2, 12, positions, "attend-first", 5);
+    const std::string path = testing::TempDir() + "/reserved.safetensors";
+    const auto first = open(decoder, options);
+    first->feed(std::span(ids).first(80), LogitRows::none);
+    first->reserve(9);
+    first->save(path);
+    const auto second = open(decoder, options);
+    second->load(path);
+    const auto third = first->fork();
+    const auto rest = std::span(ids).subspan(80);
+    const at::Tensor expected = feed_all(*first, rest);
+    EXPECT_TRUE(test::same_bits(feed_all(*second, rest), expected)) << positions;
+    EXPECT_TRUE(test::same_bits(feed_all(*third, rest), expected)) << positions;
+  }
 }
 
 }  // namespace

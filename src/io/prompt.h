@@ -25,9 +25,20 @@ Frame user_frame(const ChatFormat& format, const std::string& system);
 // The ids of a whole user turn.
 std::vector<TokenId> encode_turn(const Tokenizer& tokenizer, const Frame& frame, const std::string& text);
 
+// The words around a document and a question.
+struct Wording {
+  std::string id;            // named in run records: other words are another experiment
+  std::string introduction;  // before the document
+  std::string question;      // before the question
+  std::string answer;        // begins the answer, for models without a chat format
+};
+const Wording& ask_wording();
+
 // A user turn in two parts: the documents are read once, every question continues from there. White space at the end of
 // the document is left out.
-std::vector<TokenId> encode_document(const Tokenizer& tokenizer, const Frame& frame, const std::string& document);
-std::vector<TokenId> encode_question(const Tokenizer& tokenizer, const Frame& frame, const std::string& question);
+std::vector<TokenId> encode_document(const Tokenizer& tokenizer, const Frame& frame, const std::string& document,
+                                     const Wording& wording = ask_wording());
+std::vector<TokenId> encode_question(const Tokenizer& tokenizer, const Frame& frame, const std::string& question,
+                                     const Wording& wording = ask_wording());
 
 }  // namespace steno

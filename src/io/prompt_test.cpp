@@ -1,4 +1,4 @@
-#include "cli/prompt.h"
+#include "io/prompt.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

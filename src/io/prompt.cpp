@@ -1,4 +1,4 @@
-#include "cli/prompt.h"
+#include "io/prompt.h"
 
 #include "base/error.h"
 
@@ -7,9 +7,6 @@ namespace {
 
 // Stands for the user's text while the format is rendered. Private-use characters: no template contains or trims them.
 constexpr std::string_view kPlace = "\uE000\uE001\uE000";
-// Of several wordings this one made small models keep closest to the text.
-constexpr std::string_view kIntroduction = "Text:\n\n";
-constexpr std::string_view kQuestion = "\n\nAnswer this question from the text: ";
 
 void append(std::vector<TokenId>& ids, const std::vector<TokenId>& more) {
   ids.insert(ids.end(), more.begin(), more.end());
@@ -46,9 +43,16 @@ std::vector<TokenId> encode_turn(const Tokenizer& tokenizer, const Frame& frame,
   return ids;
 }
 
-std::vector<TokenId> encode_document(const Tokenizer& tokenizer, const Frame& frame, const std::string& document) {
-  std::vector<TokenId> ids = tokenizer.encode(frame.before + std::string(kIntroduction),
-                                              {.add_special = frame.add_special, .parse_special = true});
+const Wording& ask_wording() {
+  // Of several wordings this one made small models keep closest to the text.
+  static const Wording wording{"ask-1", "Text:\n\n", "\n\nAnswer this question from the text: ", ""};
+  return wording;
+}
+
+std::vector<TokenId> encode_document(const Tokenizer& tokenizer, const Frame& frame, const std::string& document,
+                                     const Wording& wording) {
+  std::vector<TokenId> ids =
+      tokenizer.encode(frame.before + wording.introduction, {.add_special = frame.add_special, .parse_special = true});
   // The question brings its own line breaks.
   const size_t end = document.find_last_not_of(" \t\r\n") + 1;
   append(ids,
@@ -56,8 +60,9 @@ std::vector<TokenId> encode_document(const Tokenizer& tokenizer, const Frame& fr
   return ids;
 }
 
-std::vector<TokenId> encode_question(const Tokenizer& tokenizer, const Frame& frame, const std::string& question) {
-  return encode_end(tokenizer, std::string(kQuestion) + question, frame.after);
+std::vector<TokenId> encode_question(const Tokenizer& tokenizer, const Frame& frame, const std::string& question,
+                                     const Wording& wording) {
+  return encode_end(tokenizer, wording.question + question, frame.after + (frame.add_special ? wording.answer : ""));
 }
 
 }  // namespace steno
