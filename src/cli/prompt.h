@@ -1,0 +1,3 @@
+// Moved: see io/prompt.h.
+#pragma once
+#include "io/prompt.h"

@@ -1,0 +1,71 @@
+// The texts that evaluation reads: JSON lines (plain or packed with Zstandard) and plain text. src/eval/README.md
+// describes the formats.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace steno {
+
+// Every id is as in the file, or "line-N" where a record has none.
+struct DocumentRecord {
+  std::string id, source, title, text;
+};
+
+struct QaRecord {
+  std::string id, source, context, question;
+  std::vector<std::string> answers;  // all accepted ones; none: the question cannot be answered
+};
+
+struct LongQaRecord {
+  struct Question {
+    std::string question;
+    std::vector<std::string> answers;
+  };
+  std::string id, source, context;
+  std::vector<Question> questions;  // at least one
+};
+
+struct DialogueRecord {
+  struct Utterance {
+    std::string speaker, text;  // the speaker may be empty
+  };
+  std::string id, source;
+  std::vector<Utterance> utterances;  // at least one
+};
+
+using Record = std::variant<DocumentRecord, QaRecord, LongQaRecord, DialogueRecord>;
+
+struct ReadOptions {
+  int64_t limit = 0;      // the first so many records; 0: all
+  bool skip_bad = false;  // bad records are counted and left out instead of refused
+};
+
+// What was taken from a file, as run records name it.
+struct DataSource {
+  std::string name, hash;            // file name; XXH3-128 of the file as it lies on the disk
+  int64_t records = 0, skipped = 0;  // read; bad ones left out by skip_bad
+  std::vector<std::string> bad;      // what was wrong with the first ten of them, by line
+};
+
+// Reads `path`, which holds one JSON object a line (NAME.jsonl, NAME.jsonl.zst) or, under any other name, one plain
+// text (NAME.txt or NAME.txt.zst). Hands on one record after the other without holding the file in memory. Throws
+// InputError that names file and line for a bad record, for a file without records and for what cannot be read.
+DataSource read_records(const std::filesystem::path& path, const ReadOptions& options,
+                        const std::function<void(Record&&)>& take);
+
+// The same, for records of one type; any other type is a bad record.
+template <class R>
+std::vector<R> read_records_of(const std::filesystem::path& path, const ReadOptions& options, DataSource& source);
+extern template std::vector<DocumentRecord> read_records_of(const std::filesystem::path&, const ReadOptions&,
+                                                            DataSource&);
+extern template std::vector<QaRecord> read_records_of(const std::filesystem::path&, const ReadOptions&, DataSource&);
+extern template std::vector<LongQaRecord> read_records_of(const std::filesystem::path&, const ReadOptions&,
+                                                          DataSource&);
+extern template std::vector<DialogueRecord> read_records_of(const std::filesystem::path&, const ReadOptions&,
+                                                            DataSource&);
+
+}  // namespace steno
