@@ -1,104 +1,147 @@
 #include "memory/bank.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
+#include <cstring>
 
 #include "base/error.h"
 
 namespace steno {
-namespace {
 
-constexpr const char* kColumns[] = {"position", "segment", "born", "last_use", "role"};
-
-int64_t column(const Slot& slot, int which) {
-  switch (which) {
-    case 0:
-      return slot.position;
-    case 1:
-      return slot.segment;
-    case 2:
-      return slot.born;
-    case 3:
-      return slot.last_use;
-    default:
-      return static_cast<int64_t>(slot.role);
-  }
-}
-
-}  // namespace
-
-Bank::Bank(const ModelConfig& model, at::ScalarType dtype, at::Device device) {
+Bank::Bank(const ModelConfig& model, at::ScalarType dtype, at::Device device, Sharing sharing)
+    : sharing_(sharing), capacity_(static_cast<size_t>(model.layers), 0) {
   const auto options = at::TensorOptions(dtype).device(device);
   for (int64_t layer = 0; layer < model.layers; ++layer) {
     k_.push_back(at::empty({1, model.kv_heads, 0, model.d_h}, options));
     v_.push_back(at::empty({1, model.kv_heads, 0, model.d_h}, options));
   }
+  tables_.resize(static_cast<size_t>(sharing == Sharing::model ? 1 : layers() * planes()));
+}
+
+int64_t Bank::table_of(int64_t layer, int64_t kv_head) const {
+  switch (sharing_) {
+    case Sharing::model:
+      return 0;
+    case Sharing::layer:
+      return layer;
+    default:
+      return layer * heads() + kv_head;
+  }
 }
 
 void Bank::reserve(int64_t tokens) {
-  const int64_t needed = size() + tokens;
-  if (needed <= capacity_) return;
-  const int64_t capacity = std::max(needed, capacity_ + capacity_ / 2);
-  try {
-    for (auto* tensors : {&k_, &v_}) {
-      for (at::Tensor& old : *tensors) {
-        at::Tensor grown = at::empty({1, old.size(1), capacity, old.size(3)}, old.options());
-        grown.narrow(2, 0, size()).copy_(old.narrow(2, 0, size()));
+  for (int64_t layer = 0; layer < layers(); ++layer) {
+    const int64_t needed = size(layer) + tokens;
+    int64_t& capacity = capacity_[static_cast<size_t>(layer)];
+    if (needed <= capacity) continue;
+    const int64_t wanted = std::max(needed, capacity + capacity / 2);
+    try {
+      for (auto* tensors : {&k_, &v_}) {
+        at::Tensor& old = (*tensors)[static_cast<size_t>(layer)];
+        at::Tensor grown = at::empty({1, old.size(1), wanted, old.size(3)}, old.options());
+        grown.narrow(2, 0, size(layer)).copy_(old.narrow(2, 0, size(layer)));
         old = std::move(grown);
       }
+    } catch (const c10::Error&) {
+      // In floating point: what could not be allocated may not be countable in 64 bits either.
+      const double slot_bytes = 2.0 * static_cast<double>(k_.size()) * static_cast<double>(heads() * k_[0].size(3)) *
+                                static_cast<double>(k_[0].element_size());
+      throw ResourceError(
+          "out of memory: {} slots need {:.0f} MiB of keys and values; use a smaller --budget or a method that evicts",
+          wanted, slot_bytes * static_cast<double>(wanted) / (1 << 20));
     }
-  } catch (const c10::Error&) {
-    // In floating point: what could not be allocated may not be countable in 64 bits either.
-    const double slot_bytes = 2.0 * static_cast<double>(k_.size()) *
-                              static_cast<double>(k_[0].size(1) * k_[0].size(3)) *
-                              static_cast<double>(k_[0].element_size());
-    throw ResourceError(
-        "out of memory: {} slots need {:.0f} MiB of keys and values; use a smaller --budget or a method that evicts",
-        capacity, slot_bytes * static_cast<double>(capacity) / (1 << 20));
+    capacity = wanted;
   }
-  capacity_ = capacity;
 }
 
 std::vector<LayerRows> Bank::rows_for(int64_t tokens) const {
-  TORCH_CHECK(size() + tokens <= capacity_, "reserve() before rows_for()");
   std::vector<LayerRows> rows(k_.size());
-  for (size_t layer = 0; layer < k_.size(); ++layer) rows[layer] = {k_[layer], v_[layer], true, size()};
+  for (size_t layer = 0; layer < k_.size(); ++layer) {
+    const int64_t used = size(static_cast<int64_t>(layer));
+    TORCH_CHECK(used + tokens <= capacity_[layer], "reserve() before rows_for()");
+    rows[layer] = {k_[layer], v_[layer], true, used};
+  }
   return rows;
 }
 
 void Bank::commit(std::span<const Slot> slots) {
-  for (const Slot& slot : slots) table_.append(slot);
+  for (SlotTable& table : tables_)
+    for (const Slot& slot : slots) table.append(slot);
 }
 
 Evicted Bank::evict(std::span<const int64_t> rows) {
+  TORCH_CHECK(sharing_ == Sharing::model, "every table needs victims of its own");
   Evicted evicted;
   if (rows.empty()) return evicted;
-  for (const int64_t row : rows) evicted.slots.push_back(table_[row]);
+  for (const int64_t row : rows) evicted.slots.push_back(table()[row]);
   std::sort(evicted.slots.begin(), evicted.slots.end(),
             [](const Slot& a, const Slot& b) { return a.position < b.position; });
-  const auto moves = table_.evict(rows);
-  if (moves.empty()) return evicted;
-  if (moves.size() == 1) {  // every decode step at capacity
-    for (auto* tensors : {&k_, &v_})
-      for (at::Tensor& t : *tensors) t.select(2, moves[0].to).copy_(t.select(2, moves[0].from));
-    return evicted;
-  }
-  const auto count = static_cast<int64_t>(moves.size());
-  at::Tensor from = at::empty({count}, at::kLong), to = at::empty({count}, at::kLong);
-  for (int64_t i = 0; i < count; ++i) {
-    from.mutable_data_ptr<int64_t>()[i] = moves[static_cast<size_t>(i)].from;
-    to.mutable_data_ptr<int64_t>()[i] = moves[static_cast<size_t>(i)].to;
-  }
-  from = from.to(k_[0].device());
-  to = to.to(k_[0].device());
-  for (auto* tensors : {&k_, &v_})
-    for (at::Tensor& t : *tensors) t.index_copy_(2, to, t.index_select(2, from));
+  move_rows({table().evict(rows)});
   return evicted;
+}
+
+void Bank::evict_each(std::span<const std::vector<int64_t>> rows) {
+  TORCH_CHECK(static_cast<int64_t>(rows.size()) == tables(), "victims of every table");
+  for (size_t i = 0; i < rows.size(); ++i)
+    TORCH_CHECK(sharing_ != Sharing::head || rows[i].size() == rows[i - i % static_cast<size_t>(heads())].size(),
+                "heads of a layer lose equally many rows");
+  std::vector<std::vector<SlotTable::Move>> moves(rows.size());
+  at::parallel_for(0, tables(), 8, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      moves[static_cast<size_t>(i)] = tables_[static_cast<size_t>(i)].evict(rows[static_cast<size_t>(i)]);
+  });
+  move_rows(moves);
+}
+
+// Moves of every table. A move never reads a row that another one writes.
+void Bank::move_rows(const std::vector<std::vector<SlotTable::Move>>& moves) {
+  size_t most = 0;
+  for (const auto& list : moves) most = std::max(most, list.size());
+  if (most == 0) return;
+  if (k_[0].is_cpu()) {
+    const int64_t row_bytes = k_[0].size(3) * static_cast<int64_t>(k_[0].element_size());
+    const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 16) / (row_bytes * static_cast<int64_t>(most)));
+    at::parallel_for(0, layers() * heads(), grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t layer = i / heads(), head = i % heads();
+        const auto& list = moves[static_cast<size_t>(table_of(layer, head))];
+        for (const auto* tensors : {&k_, &v_}) {
+          const at::Tensor& t = (*tensors)[static_cast<size_t>(layer)];
+          auto* rows = static_cast<std::byte*>(t.mutable_data_ptr()) + head * t.size(2) * row_bytes;
+          for (const auto& [from, to] : list) std::memcpy(rows + to * row_bytes, rows + from * row_bytes, row_bytes);
+        }
+      }
+    });
+    return;
+  }
+  at::Tensor from, to;  // in a layer's rows of all heads, one behind the other
+  for (int64_t layer = 0; layer < layers(); ++layer) {
+    const int64_t capacity = k_[static_cast<size_t>(layer)].size(2);
+    if (sharing_ != Sharing::model || layer == 0) {
+      std::vector<int64_t> sources, targets;
+      for (int64_t head = 0; head < heads(); ++head) {
+        for (const auto& move : moves[static_cast<size_t>(table_of(layer, head))]) {
+          sources.push_back(head * capacity + move.from);
+          targets.push_back(head * capacity + move.to);
+        }
+      }
+      from = at::tensor(sources, at::kLong).to(k_[0].device());
+      to = at::tensor(targets, at::kLong).to(k_[0].device());
+    }
+    for (const auto* tensors : {&k_, &v_}) {
+      const at::Tensor& t = (*tensors)[static_cast<size_t>(layer)];
+      at::Tensor rows = t.view({heads() * capacity, t.size(3)});
+      rows.index_copy_(0, to, rows.index_select(0, from));
+    }
+  }
 }
 
 int64_t Bank::memory_bytes() const {
   int64_t bytes = 0;
   for (const auto* tensors : {&k_, &v_})
-    for (const at::Tensor& t : *tensors) bytes += static_cast<int64_t>(t.narrow(2, 0, size()).nbytes());
+    for (size_t layer = 0; layer < k_.size(); ++layer)
+      bytes += static_cast<int64_t>((*tensors)[layer].narrow(2, 0, size(static_cast<int64_t>(layer))).nbytes());
   return bytes;
 }
 
@@ -111,73 +154,12 @@ int64_t Bank::allocated_bytes() const {
 
 Bank Bank::fork() const {
   Bank copy(*this);
-  copy.capacity_ = size();
-  for (auto* tensors : {&copy.k_, &copy.v_})
-    for (at::Tensor& t : *tensors) t = t.narrow(2, 0, size()).clone(at::MemoryFormat::Contiguous);
+  for (size_t layer = 0; layer < k_.size(); ++layer) {
+    const int64_t used = copy.capacity_[layer] = size(static_cast<int64_t>(layer));
+    for (auto* tensors : {&copy.k_, &copy.v_})
+      (*tensors)[layer] = (*tensors)[layer].narrow(2, 0, used).clone(at::MemoryFormat::Contiguous);
+  }
   return copy;
-}
-
-std::vector<std::pair<std::string, at::Tensor>> Bank::save() const {
-  std::vector<std::pair<std::string, at::Tensor>> tensors;
-  for (size_t layer = 0; layer < k_.size(); ++layer) {
-    tensors.emplace_back(fmt::format("k.{}", layer), k_[layer].narrow(2, 0, size()).squeeze(0).contiguous());
-    tensors.emplace_back(fmt::format("v.{}", layer), v_[layer].narrow(2, 0, size()).squeeze(0).contiguous());
-  }
-  for (int c = 0; c < 5; ++c) {
-    at::Tensor values = at::empty({size()}, at::kLong);
-    for (int64_t row = 0; row < size(); ++row) values.mutable_data_ptr<int64_t>()[row] = column(table_[row], c);
-    tensors.emplace_back(fmt::format("slot.{}", kColumns[c]), values);
-  }
-  at::Tensor mass = at::empty({size()}, at::kDouble);
-  for (int64_t row = 0; row < size(); ++row) mass.mutable_data_ptr<double>()[row] = table_[row].mass;
-  tensors.emplace_back("slot.mass", mass);
-  return tensors;
-}
-
-void Bank::load(const std::vector<std::pair<std::string, at::Tensor>>& tensors) {
-  const auto find = [&](const std::string& name, at::ScalarType type) -> at::Tensor {
-    for (const auto& [key, tensor] : tensors) {
-      if (key != name) continue;
-      if (tensor.scalar_type() != type)
-        throw InputError("tensor '{}' is {}, expected {}", name, toString(tensor.scalar_type()), toString(type));
-      return tensor.contiguous();
-    }
-    throw InputError("tensor '{}' is missing", name);
-  };
-  const at::Tensor positions = find("slot.position", at::kLong);
-  const int64_t count = positions.numel();
-  const auto checked_column = [&](const std::string& name, at::ScalarType type) {
-    const at::Tensor t = find("slot." + name, type);
-    if (t.dim() != 1 || t.numel() != count) throw InputError("tensor 'slot.{}' does not have {} entries", name, count);
-    return t;
-  };
-  std::vector<Slot> slots(static_cast<size_t>(count));
-  const at::Tensor columns[] = {checked_column("position", at::kLong), checked_column("segment", at::kLong),
-                                checked_column("born", at::kLong), checked_column("last_use", at::kLong),
-                                checked_column("role", at::kLong)};
-  const at::Tensor mass = checked_column("mass", at::kDouble);
-  for (int64_t i = 0; i < count; ++i) {
-    const auto value = [&](int c) { return columns[c].const_data_ptr<int64_t>()[i]; };
-    if (value(4) < 0 || value(4) > static_cast<int64_t>(Role::memory))
-      throw InputError("slot {} has role {}", i, value(4));
-    slots[static_cast<size_t>(i)] = {
-        value(0), value(1), value(2), value(3), mass.const_data_ptr<double>()[i], static_cast<Role>(value(4))};
-  }
-  std::vector<at::Tensor> k, v;
-  for (size_t layer = 0; layer < k_.size(); ++layer) {
-    for (auto* side : {&k, &v}) {
-      const std::string name = fmt::format("{}.{}", side == &k ? "k" : "v", layer);
-      const at::Tensor t = find(name, k_[layer].scalar_type());
-      if (t.dim() != 3 || t.size(0) != k_[layer].size(1) || t.size(1) != count || t.size(2) != k_[layer].size(3))
-        throw InputError("tensor '{}' does not fit the model", name);
-      side->push_back(t.unsqueeze(0).to(k_[layer].device()).clone());
-    }
-  }
-  k_ = std::move(k);
-  v_ = std::move(v);
-  capacity_ = count;
-  table_ = SlotTable();
-  for (const Slot& slot : slots) table_.append(slot);
 }
 
 }  // namespace steno

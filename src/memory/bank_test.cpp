@@ -5,6 +5,8 @@
 #include <rapidcheck.h>
 
 #include <map>
+#include <numeric>
+#include <set>
 
 #include "base/error.h"
 
@@ -34,7 +36,7 @@ void write(Bank& bank, int64_t first, int64_t count) {
                      (first + t) % 4 == 0 ? Role::utterance_end : Role::token});
   for (size_t layer = 0; layer < rows.size(); ++layer) {
     EXPECT_TRUE(rows[layer].in_place);
-    EXPECT_EQ(rows[layer].used, bank.size());
+    EXPECT_EQ(rows[layer].used, bank.size(static_cast<int64_t>(layer)));
     for (int side = 0; side < 2; ++side) {
       const at::Tensor& all = side == 0 ? rows[layer].k : rows[layer].v;
       const at::Tensor mine = at::empty({1, all.size(1), count, all.size(3)}, at::kFloat);
@@ -43,7 +45,7 @@ void write(Bank& bank, int64_t first, int64_t count) {
         for (int64_t t = 0; t < count; ++t)
           for (int64_t i = 0; i < all.size(3); ++i)
             at[0][h][t][i] = cell(side, static_cast<int64_t>(layer), h, first + t, i);
-      all.narrow(2, bank.size(), count).copy_(mine);
+      all.narrow(2, rows[layer].used, count).copy_(mine);
     }
   }
   bank.commit(slots);
@@ -139,6 +141,116 @@ TEST_P(BankOf, EvictingOneRowMovesTheLast) {
   EXPECT_EQ(bank.table().positions(), (std::vector<int64_t>{0, 1, 5, 3, 4}));
   check_against(bank, {0, 1, 3, 4, 5});
   EXPECT_TRUE(bank.evict({}).slots.empty());
+}
+
+// Every table loses other slots: the payload of a head follows its own table, and a fork and a saved file too.
+class SharedBank : public testing::TestWithParam<std::tuple<Sharing, at::ScalarType>> {};
+
+void check_tables(const Bank& bank, const std::vector<std::set<int64_t>>& model) {
+  const ModelConfig config = small_model();
+  const auto rows = bank.rows_for(0);
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    for (int64_t head = 0; head < config.kv_heads; ++head) {
+      const int64_t index = bank.table_of(layer, head);
+      const SlotTable& table = bank.table(index);
+      const auto positions = table.positions();
+      EXPECT_EQ((std::set<int64_t>(positions.begin(), positions.end())), model[static_cast<size_t>(index)]);
+      EXPECT_EQ(table.size(), bank.size(layer));
+      for (int side = 0; side < 2; ++side) {
+        const LayerRows& r = rows[static_cast<size_t>(layer)];
+        EXPECT_EQ(r.used, bank.size(layer));
+        const at::Tensor all = (side == 0 ? r.k : r.v).to(at::kFloat);
+        auto at = all.accessor<float, 4>();
+        for (int64_t row = 0; row < table.size(); ++row) {
+          EXPECT_EQ(table[row].mass, static_cast<double>(table[row].position) / 3);
+          for (int64_t i = 0; i < all.size(3); ++i)
+            ASSERT_EQ(at[0][head][row][i], cell(side, layer, head, table[row].position, i));
+        }
+      }
+    }
+  }
+}
+
+TEST_P(SharedBank, RandomEvictionsAgreeWithSets) {
+  const auto [sharing, type] = GetParam();
+  const auto make = [&] { return Bank(small_model(), type, at::kCPU, sharing); };
+  EXPECT_TRUE(rc::check("tables", [&] {
+    Bank bank = make();
+    std::vector<std::set<int64_t>> model(static_cast<size_t>(bank.tables()));
+    RC_ASSERT(bank.tables() == (sharing == Sharing::model ? 1 : sharing == Sharing::layer ? 3 : 6));
+    int64_t next = 0;
+    const int operations = *rc::gen::inRange(1, 10);
+    for (int n = 0; n < operations; ++n) {
+      const auto count = *rc::gen::inRange<int64_t>(1, 10);
+      write(bank, next, count);
+      for (auto& set : model)
+        for (int64_t i = 0; i < count; ++i) set.insert(next + i);
+      next += count;
+      std::vector<std::vector<int64_t>> victims(model.size());
+      int64_t layer_victims = 0;
+      for (size_t i = 0; i < model.size(); ++i) {
+        // Heads of a layer lose equally many, layers need not.
+        const int64_t heads = sharing == Sharing::head ? 2 : 1;
+        const int64_t size = bank.table(static_cast<int64_t>(i)).size();
+        if (static_cast<int64_t>(i) % heads == 0) layer_victims = *rc::gen::inRange<int64_t>(0, size + 1);
+        std::vector<int64_t> rows(static_cast<size_t>(size));
+        std::iota(rows.begin(), rows.end(), 0);
+        for (int64_t v = 0; v < layer_victims; ++v) {
+          const auto pick = *rc::gen::inRange<size_t>(0, rows.size());
+          victims[i].push_back(rows[pick]);
+          rows.erase(rows.begin() + static_cast<std::ptrdiff_t>(pick));
+        }
+        for (const int64_t row : victims[i]) model[i].erase(bank.table(static_cast<int64_t>(i))[row].position);
+      }
+      bank.evict_each(victims);
+      check_tables(bank, model);
+      Bank loaded = make();
+      write(loaded, 5000, 2);
+      loaded.load(bank.save());
+      check_tables(loaded, model);
+      RC_ASSERT(loaded.memory_bytes() == bank.memory_bytes());
+      RC_ASSERT(loaded.allocated_bytes() == bank.memory_bytes());
+      bank = n % 2 == 0 ? bank.fork() : std::move(loaded);
+      check_tables(bank, model);
+      RC_ASSERT(!testing::Test::HasFailure());
+    }
+  }));
+}
+
+std::string shared_name(const testing::TestParamInfo<std::tuple<Sharing, at::ScalarType>>& info) {
+  const char* names[] = {"model_", "layer_", "head_"};
+  return names[static_cast<int>(std::get<0>(info.param))] + std::string(toString(std::get<1>(info.param)));
+}
+INSTANTIATE_TEST_SUITE_P(Sharings, SharedBank,
+                         testing::Combine(testing::Values(Sharing::model, Sharing::layer, Sharing::head),
+                                          testing::Values(at::kFloat, at::kBFloat16)),
+                         shared_name);
+
+TEST(Bank, HeadsOfALayerLoseEquallyManyRows) {
+  Bank bank(small_model(), at::kFloat, at::kCPU, Sharing::head);
+  write(bank, 0, 4);
+  std::vector<std::vector<int64_t>> victims = {{0}, {1, 2}, {}, {}, {3}, {0}};
+  EXPECT_THROW(bank.evict_each(victims), c10::Error);
+  victims[1].pop_back();
+  bank.evict_each(victims);
+  EXPECT_EQ(bank.size(0), 3);
+  EXPECT_EQ(bank.size(1), 4);
+  EXPECT_EQ(bank.table(1).positions(), (std::vector<int64_t>{0, 3, 2}));
+  EXPECT_THROW(bank.evict(std::vector<int64_t>{0}), c10::Error);
+}
+
+TEST(Bank, LoadRefusesTablesOfAnotherSharing) {
+  for (const Sharing saved : {Sharing::model, Sharing::layer, Sharing::head}) {
+    Bank from(small_model(), at::kFloat, at::kCPU, saved);
+    write(from, 0, 5);
+    for (const Sharing into : {Sharing::model, Sharing::layer, Sharing::head}) {
+      Bank bank(small_model(), at::kFloat, at::kCPU, into);
+      if (into == saved)
+        EXPECT_NO_THROW(bank.load(from.save()));
+      else
+        EXPECT_THROW(bank.load(from.save()), InputError);
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, BankOf, testing::Values(at::kFloat, at::kBFloat16),

@@ -46,8 +46,8 @@ class ScriptedStream : public Stream {
   Accounting accounting() const override { return {}; }
   std::unique_ptr<Stream> fork() const override { return std::make_unique<ScriptedStream>(*this); }
   std::vector<int64_t> kept_positions(int64_t, int64_t) const override { return {}; }
-  void save(const std::string&) const override {}
-  void load(const std::string&) override {}
+  void save(const std::string&, const Identity&) const override {}
+  void load(const std::string&, const Identity&) override {}
 
   std::vector<TokenId> fed;
   bool flat = false;  // the script is only somewhat probable

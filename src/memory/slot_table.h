@@ -8,6 +8,9 @@ namespace steno {
 
 enum class Role : uint8_t { token, utterance_end, memory };
 
+// Who has a set of slots of their own: one for the whole model, one per layer, one per layer and key/value head.
+enum class Sharing : uint8_t { model, layer, head };
+
 struct Slot {
   int64_t position = 0;  // absolute index of the source token, counted from the start of the stream
   int64_t segment = 0;   // segment or utterance
