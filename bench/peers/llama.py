@@ -19,7 +19,7 @@ class Session:
     flash: its fused attention; on a CPU it helps long prompts and may hurt single tokens.
     """
 
-    def __init__(self, path, threads=2, context=4096, ubatch=512, repack=True, flash=True):
+    def __init__(self, path, threads=2, context=4096, ubatch=512, repack=True, flash=True, sequences=1, unified=False):
         llama_cpp.llama_log_set(_silent, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         options = llama_cpp.llama_model_default_params()
@@ -29,7 +29,9 @@ class Session:
             raise SystemExit(f"llama.cpp cannot load {path}")
         options = llama_cpp.llama_context_default_params()
         options.n_ctx = context
-        options.n_batch, options.n_ubatch = max(ubatch, 2048), ubatch
+        self.batch = max(ubatch, 2048)
+        options.n_batch, options.n_ubatch = self.batch, ubatch
+        options.n_seq_max, options.kv_unified = sequences, unified
         options.flash_attn_type = int(flash)
         options.n_threads = options.n_threads_batch = threads
         self.context = llama_cpp.llama_init_from_model(self.model, options)
@@ -41,10 +43,50 @@ class Session:
 
     def decode(self, ids):
         """Runs `ids` behind what was run before; the logits of the last one are ready when this returns."""
-        array = (llama_cpp.llama_token * len(ids))(*ids)
-        if llama_cpp.llama_decode(self.context, llama_cpp.llama_batch_get_one(array, len(ids))) != 0:
+        for first in range(0, len(ids), self.batch):
+            part = ids[first:first + self.batch]
+            array = (llama_cpp.llama_token * len(part))(*part)
+            if llama_cpp.llama_decode(self.context, llama_cpp.llama_batch_get_one(array, len(part))) != 0:
+                raise SystemExit("llama_decode failed")
+        llama_cpp.llama_synchronize(self.context)
+
+    def read(self, sequence, ids):
+        for first in range(0, len(ids), self.batch):
+            part = ids[first:first + self.batch]
+            batch = llama_cpp.llama_batch_init(len(part), 0, 1)
+            batch.n_tokens = len(part)
+            for i, token in enumerate(part):
+                batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, first + i, 1
+                batch.seq_id[i][0], batch.logits[i] = sequence, first + i == len(ids) - 1
+            if llama_cpp.llama_decode(self.context, batch) != 0:
+                raise SystemExit("llama_decode failed")
+            llama_cpp.llama_batch_free(batch)
+
+    def decode_batch(self, tokens, positions):
+        """One token of each sequence 0, 1, ...; all logits are ready when this returns."""
+        batch = llama_cpp.llama_batch_init(len(tokens), 0, 1)
+        batch.n_tokens = len(tokens)
+        for i, token in enumerate(tokens):
+            batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, positions[i], 1
+            batch.seq_id[i][0], batch.logits[i] = i, 1
+        if llama_cpp.llama_decode(self.context, batch) != 0:
             raise SystemExit("llama_decode failed")
         llama_cpp.llama_synchronize(self.context)
+        llama_cpp.llama_batch_free(batch)
+
+    def parallel_rate(self, sequences, after, tokens):
+        """Tokens per second of all sequences together, decoded in step after `after` tokens of a prompt each."""
+        self.clear()
+        for sequence in range(sequences):
+            self.read(sequence, prompt(after))
+        next_tokens = [100 + s for s in range(sequences)]  # sequences part here
+        start = time.perf_counter()
+        for step in range(tokens):
+            self.decode_batch(next_tokens, [after + step] * sequences)
+            logits = [np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(self.context, s), (self.vocab,))
+                      for s in range(sequences)]
+            next_tokens = [int(row.argmax()) for row in logits]
+        return sequences * tokens / (time.perf_counter() - start)
 
     def best(self):
         return int(np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(self.context, -1), (self.vocab,)).argmax())

@@ -2,6 +2,7 @@
 
     llama_cpp_bench.py FILE prefill N      prompt tokens per second
     llama_cpp_bench.py FILE decode N       tokens per second, one at a time, after N tokens
+    llama_cpp_bench.py FILE parallel N     tokens per second of --sequences decoded in step, after N tokens each
 
 --settings '{"ubatch": 512, "repack": true, "flash": true}' as `choose` found them; without it the best are looked for.
 """
@@ -17,9 +18,13 @@ DECODED = 64
 
 
 def measure(arguments, settings, repeat):
-    session = llama.Session(arguments.file, arguments.threads, **settings)
+    sequences = arguments.sequences if arguments.what == "parallel" else 1
+    room = sequences * (arguments.tokens + DECODED + 64)
+    session = llama.Session(arguments.file, arguments.threads, context=max(4096, room), sequences=sequences, **settings)
     if arguments.what == "prefill":
         rate = lambda: session.prefill_rate(arguments.tokens)
+    elif arguments.what == "parallel":
+        rate = lambda: session.parallel_rate(sequences, arguments.tokens, DECODED)
     else:
         rate = lambda: session.decode_rate(arguments.tokens, DECODED)
     rate()  # fills caches
@@ -31,8 +36,9 @@ def measure(arguments, settings, repeat):
 def choose(arguments):
     sizes = (512, 2048) if arguments.what == "prefill" and arguments.tokens > 512 else (512,)
     best, best_rate = None, 0
-    for ubatch, repack, flash in itertools.product(sizes, (True, False), (True, False)):
-        settings = {"ubatch": ubatch, "repack": repack, "flash": flash}
+    layouts = (False, True) if arguments.what == "parallel" else (False,)
+    for ubatch, repack, flash, unified in itertools.product(sizes, (True, False), (True, False), layouts):
+        settings = {"ubatch": ubatch, "repack": repack, "flash": flash, "unified": unified}
         rate = measure(arguments, settings, 1)[0]
         if rate > best_rate:
             best, best_rate = settings, rate
@@ -42,9 +48,10 @@ def choose(arguments):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file")
-    parser.add_argument("what", choices=["prefill", "decode"])
+    parser.add_argument("what", choices=["prefill", "decode", "parallel"])
     parser.add_argument("tokens", type=int)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sequences", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--settings", type=json.loads)
     arguments = parser.parse_args()
