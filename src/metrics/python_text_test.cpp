@@ -4,6 +4,8 @@
 #include <rapidcheck.h>
 
 #include "base/utf8.h"
+#include "metrics/golden_test_util.h"
+#include "metrics/tokenise.h"
 
 namespace steno {
 namespace {
@@ -30,6 +32,23 @@ TEST(PythonText, SplitsAtPythonsSpaces) {
   EXPECT_EQ(strip("\u2003 a b \n"), "a b");
   EXPECT_EQ(strip_end(" a \n"), " a");
   EXPECT_EQ(strip(" "), "");
+}
+
+TEST(PythonText, GoldenOfPythonAndSacreBleu) {
+  const nlohmann::json characters = read_golden("text.json", "characters");
+  EXPECT_EQ(to_lower(characters.at("upper").get<std::string>()), characters.at("lower").get<std::string>());
+  const std::string spaces = characters.at("spaces");
+  for (const char32_t c : to_characters(spaces)) EXPECT_TRUE(is_python_space(c)) << static_cast<uint32_t>(c);
+  EXPECT_EQ(to_characters(spaces).size(), 29u);
+  for (char32_t c = 1; c < 0x3100; ++c)
+    EXPECT_EQ(is_python_space(c), to_characters(spaces).find(c) != std::u32string::npos) << static_cast<uint32_t>(c);
+  for (const auto& row : read_golden("text.json", "texts")) {
+    const std::string text = row.at(0);
+    EXPECT_EQ(to_lower(text), row.at(1).get<std::string>());
+    EXPECT_EQ(split_spaces(text), row.at(2).get<Tokens>());
+    EXPECT_EQ(strip(text), row.at(3).get<std::string>());
+    EXPECT_EQ(tokenise_13a(text), row.at(4).get<Tokens>()) << text;
+  }
 }
 
 TEST(PythonText, BytesThatAreNoTextBecomeReplacements) {
