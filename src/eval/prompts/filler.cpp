@@ -11,8 +11,13 @@ namespace {
 
 bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 
-std::string_view trimmed(std::string_view text) {
+std::string_view trimmed_left(std::string_view text) {
   while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  return text;
+}
+
+std::string_view trimmed(std::string_view text) {
+  text = trimmed_left(text);
   while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
   return text;
 }
@@ -99,14 +104,14 @@ Woven weave(std::string_view filler, const std::vector<Insertion>& insertions, s
   for (const size_t i : order) {
     const size_t at = std::min(insertions[i].at, filler.size());
     open |= at > from;
-    const std::string_view part = trimmed(filler.substr(from, at - from));
+    const std::string_view between = filler.substr(from, at - from);
+    const std::string_view part = at < filler.size() ? trimmed(between) : trimmed_left(between);
     if (!part.empty() || (keep_empty && open)) add(part);
     from = at, open = false;
     add(insertions[i].text);
     woven.places[i] = {woven.text.size() - insertions[i].text.size(), woven.text.size()};
   }
-  // A space at the end is left out too: it would not be a token of its own before the question's line end.
-  const std::string_view rest = trimmed(filler.substr(from));
+  const std::string_view rest = trimmed_left(filler.substr(from));
   if (!rest.empty() || keep_empty) add(rest);
   return woven;
 }

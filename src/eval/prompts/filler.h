@@ -44,9 +44,9 @@ struct Woven {
   std::string text;
   std::vector<std::pair<size_t, size_t>> places;  // bytes [begin, end) of each insertion, in the order given
 };
-// Filler and insertions in order of place, joined by `joint`; white space at the cuts is left out. Insertions at the
-// same place keep their order. `keep_empty`: an empty part of the filler still gets its joint, as when lines are
-// joined.
+// Filler and insertions in order of place, joined by `joint`; white space where a part is put in is left out, but not
+// at the filler's end, so that a byte more of it is a byte more of the result. Insertions at the same place keep their
+// order. `keep_empty`: an empty part of the filler still gets its joint, as when lines are joined.
 Woven weave(std::string_view filler, const std::vector<Insertion>& insertions, std::string_view joint, bool keep_empty);
 
 }  // namespace steno

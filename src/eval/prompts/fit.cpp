@@ -46,4 +46,14 @@ int64_t fit_size(const std::function<int64_t(int64_t)>& count, int64_t target, i
   return low;
 }
 
+int64_t use_up(const std::function<int64_t(int64_t)>& count, int64_t target, int64_t size) {
+  constexpr int64_t kAhead = 64;
+  int64_t best = size, best_count = count(size);
+  for (int64_t next = size + 1; best_count < target && next <= size + kAhead; ++next) {
+    const int64_t counted = count(next);
+    if (counted <= target && counted > best_count) best = next, best_count = counted;
+  }
+  return best;
+}
+
 }  // namespace steno

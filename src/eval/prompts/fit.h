@@ -12,4 +12,8 @@ namespace steno {
 int64_t fit_size(const std::function<int64_t(int64_t)>& count, int64_t target, int64_t most, double rate,
                  const std::string& what);
 
+// For a part that is cut by the byte: from a size found, on to the nearest that uses the target up, or else the best of
+// the next few dozen. count() should hold still what moves in jumps (places that depend on the size).
+int64_t use_up(const std::function<int64_t(int64_t)>& count, int64_t target, int64_t size);
+
 }  // namespace steno

@@ -81,7 +81,7 @@ Riddle random_riddle(const NeedleSpec& spec, Random& random) {
 size_t insertion_byte(const PromptEncoder& encoder, const std::vector<TokenId>& ids, const std::vector<size_t>& ends,
                       double depth) {
   const auto head = static_cast<size_t>(encoder.head_tokens());
-  if (depth >= 100 || ids.size() == head) return ends.empty() ? 0 : ends.back();
+  if (depth >= 100) return std::string::npos;  // the end, wherever that is
   auto at = head + static_cast<size_t>(static_cast<double>(ids.size() - head) * depth / 100);
   while (at > head && encoder.tokenizer().piece(ids[at - 1]) != ".") --at;
   return at == 0 ? 0 : ends[at - 1];
@@ -117,22 +117,26 @@ NeedlePrompt build_needle(const PromptEncoder& encoder, const Filler& haystack, 
   // gkamradt's haystack begins at its first essay; only random needles stand in other places of it.
   const size_t start = spec.standard ? 0 : haystack.random_start(random);
 
-  const auto weave_at = [&](int64_t bytes) {
+  const auto places_in = [&](int64_t bytes) {
     const std::string text = haystack.take(static_cast<size_t>(bytes), start);
     const std::vector<TokenId> ids = encoder.context(text);
     const std::vector<size_t> ends = encoder.token_ends(ids, text.size());
+    std::vector<size_t> at;
+    for (const double depth : depths) at.push_back(insertion_byte(encoder, ids, ends, depth));
+    return at;
+  };
+  const auto weave_at = [&](int64_t bytes, const std::vector<size_t>& at) {
     std::vector<Insertion> insertions;
-    for (size_t i = 0; i < depths.size(); ++i)
-      insertions.push_back({insertion_byte(encoder, ids, ends, depths[i]), riddle.needles[i]});
-    return weave(text, insertions, " ", false);
+    for (size_t i = 0; i < at.size(); ++i) insertions.push_back({at[i], riddle.needles[i]});
+    return weave(haystack.take(static_cast<size_t>(bytes), start), insertions, " ", false);
   };
-  const auto count = [&](int64_t bytes) {
-    return static_cast<int64_t>(encoder.context(weave_at(bytes).text).size()) - encoder.head_tokens();
-  };
+  const auto count = [&](const Woven& woven) { return static_cast<int64_t>(encoder.text(woven.text).size()); };
   const int64_t target = spec.length - spec.buffer;
-  const Woven woven =
-      weave_at(fit_size(count, target, std::max<int64_t>(target, 1) * 64, 0.25,
-                        fmt::format("[needle] length {} without the buffer of {}", spec.length, spec.buffer)));
+  const int64_t size = fit_size([&](int64_t bytes) { return count(weave_at(bytes, places_in(bytes))); }, target,
+                                std::max<int64_t>(target, 1) * 64, 0.25,
+                                fmt::format("[needle] length {} without the buffer of {}", spec.length, spec.buffer));
+  const std::vector<size_t> at = places_in(size);
+  const Woven woven = weave_at(use_up([&](int64_t bytes) { return count(weave_at(bytes, at)); }, target, size), at);
 
   NeedlePrompt built;
   BuiltPrompt& prompt = built.prompt;

@@ -59,25 +59,37 @@ class Builder {
       do other = draw_key(spec.digits, random);
       while (!used.insert(other).second);
       distractors_.push_back(key_sentence(kLabels[static_cast<size_t>(i)], other));
-      places_.push_back(random.uniform());
+      shares_.push_back(random.uniform());
     }
     start_ = filler.random_start(random);
   }
 
-  BuiltPrompt build(int64_t bytes) const {
-    std::string text = filler_.take(static_cast<size_t>(bytes), start_);
+  // Bytes of the filler at which key and distractors go.
+  std::vector<size_t> places(int64_t bytes) const {
+    const std::string text = filler_.take(static_cast<size_t>(bytes), start_);
     const std::vector<size_t> borders = borders_of(text);
     const std::vector<double> tokens = tokens_before(text, borders);
-    if (spec_.turn_tokens > 0) split_turns(text, borders, tokens, spec_.turn_tokens);
     const auto nearest = [&](double share) {
       const double wanted = share * tokens.back();
       size_t best = 0;
       for (size_t i = 1; i < borders.size(); ++i)
         if (std::abs(tokens[i] - wanted) < std::abs(tokens[best] - wanted)) best = i;
-      return borders[best];
+      // The last border stands for the end, wherever that is.
+      return best + 1 == borders.size() ? std::string::npos : borders[best];
     };
-    std::vector<Insertion> insertions = {{nearest(spec_.depth / 100), key_sentence("pass", key_)}};
-    for (size_t i = 0; i < distractors_.size(); ++i) insertions.push_back({nearest(places_[i]), distractors_[i]});
+    std::vector<size_t> places = {nearest(spec_.depth / 100)};
+    for (const double share : shares_) places.push_back(nearest(share));
+    return places;
+  }
+
+  BuiltPrompt build(int64_t bytes, const std::vector<size_t>& places) const {
+    std::string text = filler_.take(static_cast<size_t>(bytes), start_);
+    if (spec_.turn_tokens > 0) {
+      const std::vector<size_t> borders = borders_of(text);
+      split_turns(text, borders, tokens_before(text, borders), spec_.turn_tokens);
+    }
+    std::vector<Insertion> insertions = {{places[0], key_sentence("pass", key_)}};
+    for (size_t i = 0; i < distractors_.size(); ++i) insertions.push_back({places[i + 1], distractors_[i]});
     const Woven woven = weave(text, insertions, "\n", true);
 
     BuiltPrompt prompt;
@@ -131,7 +143,7 @@ class Builder {
   const PasskeySpec& spec_;
   std::string key_;
   std::vector<std::string> distractors_;
-  std::vector<double> places_;
+  std::vector<double> shares_;
   size_t start_ = 0;
 };
 
@@ -152,9 +164,11 @@ BuiltPrompt build_passkey(const PromptEncoder& encoder, const Filler& filler, co
   Random random(seed);
   for (int i = 0; i < kTries; ++i) {
     const Builder builder(encoder, filler, spec, Random(random.next()));
-    const auto count = [&](int64_t bytes) { return builder.build(bytes).tokens(); };
-    const int64_t bytes = fit_size(count, spec.length, spec.length * 64, 0.25, "[passkey] length");
-    BuiltPrompt prompt = builder.build(bytes);
+    const auto count = [&](int64_t bytes) { return builder.build(bytes, builder.places(bytes)).tokens(); };
+    const int64_t size = fit_size(count, spec.length, spec.length * 64, 0.25, "[passkey] length");
+    const std::vector<size_t> places = builder.places(size);
+    const auto count_there = [&](int64_t bytes) { return builder.build(bytes, places).tokens(); };
+    BuiltPrompt prompt = builder.build(use_up(count_there, spec.length, size), places);
     std::string rest = prompt.context;
     const std::string needle = key_sentence("pass", builder.key());
     rest.erase(rest.find(needle), needle.size());

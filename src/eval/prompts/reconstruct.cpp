@@ -1,0 +1,126 @@
+#include "eval/prompts/reconstruct.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/utf8.h"
+#include "eval/prompts/draw.h"
+
+namespace steno {
+namespace {
+
+const std::vector<std::pair<TextKind, std::string>> kKinds = {
+    {TextKind::natural, "natural"}, {TextKind::shuffled, "shuffled"}, {TextKind::random, "random"}};
+
+// Ids that decode to the same text wherever they stand, so that texts can be compared as well as ids.
+bool is_plain_token(const Tokenizer& tokenizer, TokenId id) {
+  if (tokenizer.is_special(id)) return false;
+  const std::string piece = tokenizer.piece(id);
+  return !piece.empty() && find_invalid_utf8(piece) == std::string_view::npos &&
+         std::all_of(piece.begin(), piece.end(), [](char c) { return static_cast<uint8_t>(c) >= 0x20 && c != 0x7F; });
+}
+
+std::vector<TokenId> random_tokens(const Tokenizer& tokenizer, size_t n, Random& random) {
+  std::vector<TokenId> ids;
+  for (size_t tries = 0; ids.size() < n; ++tries) {
+    if (tries > 1000 * (n + 1)) throw InputError("[reconstruct] the vocabulary has hardly any plain tokens");
+    const auto id = static_cast<TokenId>(random.below(static_cast<uint64_t>(tokenizer.vocab_size())));
+    if (is_plain_token(tokenizer, id)) ids.push_back(id);
+  }
+  return ids;
+}
+
+std::string shuffled_words(const std::string& text, Random& random) {
+  std::istringstream in(text);
+  std::vector<std::string> words;
+  for (std::string word; in >> word;) words.push_back(word);
+  shuffle(words, random);
+  return fmt::format("{}", fmt::join(words, " "));
+}
+
+std::vector<TokenId> text_tokens(const PromptEncoder& encoder, const Filler& source, TextKind kind, size_t n,
+                                 Random& random) {
+  if (kind == TextKind::random) return random_tokens(encoder.tokenizer(), n, random);
+  const size_t start = source.random_start(random);
+  std::vector<TokenId> ids;
+  for (size_t bytes = 8 * n; ids.size() < n; bytes *= 2) ids = encoder.text(source.take(bytes, start));
+  ids.resize(n);
+  if (kind == TextKind::natural) return ids;
+  // Shuffled words take other tokens than running ones; the text to shuffle grows until they are enough.
+  std::vector<TokenId> shuffled;
+  for (size_t words_of = n; shuffled.size() < n; words_of += words_of / 4 + 1) {
+    std::vector<TokenId> longer = encoder.text(source.take(8 * words_of, start));
+    longer.resize(std::min(words_of, longer.size()));
+    Random order = random;
+    shuffled = encoder.text(shuffled_words(encoder.tokenizer().decode(longer), order));
+  }
+  shuffled.resize(n);
+  return shuffled;
+}
+
+// A cut between tokens can fall inside a character; such a text is drawn again, since it could not be compared as text.
+std::vector<TokenId> whole_text_tokens(const PromptEncoder& encoder, const Filler& source, const ReconstructSpec& spec,
+                                       Random& random) {
+  const Tokenizer& tokenizer = encoder.tokenizer();
+  for (int i = 0; i < 1000; ++i) {
+    std::vector<TokenId> ids = text_tokens(encoder, source, spec.kind, static_cast<size_t>(spec.tokens), random);
+    const auto hint = ids.begin() + spec.hint_tokens;
+    const std::vector<TokenId> head(ids.begin(), hint), rest(hint, ids.end());
+    if (find_invalid_utf8(tokenizer.decode(head)) == std::string_view::npos &&
+        find_invalid_utf8(tokenizer.decode(rest)) == std::string_view::npos)
+      return ids;
+  }
+  throw InputError("[reconstruct] {}: found no {} tokens that begin and end between characters", source.name(),
+                   spec.tokens);
+}
+
+}  // namespace
+
+const char* text_kind_name(TextKind kind) {
+  for (const auto& [known, name] : kKinds)
+    if (known == kind) return name.c_str();
+  return "";
+}
+
+TextKind text_kind_named(const std::string& name) {
+  std::vector<std::string> names;
+  for (const auto& [kind, known] : kKinds) {
+    if (known == name) return kind;
+    names.push_back(known);
+  }
+  throw UsageError("[reconstruct] there is no text '{}'; there are: {}", name, fmt::join(names, ", "));
+}
+
+ReconstructPrompt build_reconstruct(const PromptEncoder& encoder, const Filler& source, const ReconstructSpec& spec,
+                                    uint64_t seed) {
+  if (spec.hint_tokens < 0 || spec.tokens <= spec.hint_tokens)
+    throw UsageError("[reconstruct] a text of {} tokens cannot have a hint of {}", spec.tokens, spec.hint_tokens);
+  Random random(seed);
+  const std::vector<TokenId> text = whole_text_tokens(encoder, source, spec, random);
+  const Tokenizer& tokenizer = encoder.tokenizer();
+  ReconstructPrompt built;
+  BuiltPrompt& prompt = built.prompt;
+  prompt.context_ids = encoder.context(spec.before);
+  const auto first = static_cast<int64_t>(prompt.context_ids.size());
+  prompt.context_ids.insert(prompt.context_ids.end(), text.begin(), text.end());
+  prompt.context = spec.before + tokenizer.decode(text);
+  prompt.needles = {{first, first + spec.tokens - 1}};
+  prompt.utterance_ends = {static_cast<int64_t>(prompt.context_ids.size())};
+
+  prompt.question = spec.trigger;
+  const std::optional<TokenId> task_token = tokenizer.find(spec.trigger);
+  prompt.question_ids = task_token ? std::vector<TokenId>{*task_token} : encoder.question(spec.trigger, "");
+  const auto hint = text.begin() + spec.hint_tokens;
+  prompt.question_ids.insert(prompt.question_ids.end(), text.begin(), hint);
+  prompt.answer_prefix = tokenizer.decode({text.data(), static_cast<size_t>(spec.hint_tokens)});
+  built.expected.assign(hint, text.end());
+  prompt.references = {tokenizer.decode(built.expected)};
+  const auto n = static_cast<int64_t>(built.expected.size());
+  built.max_new_tokens = (12 * n + 9) / 10 + 10;
+  return built;
+}
+
+}  // namespace steno
