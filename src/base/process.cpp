@@ -22,4 +22,11 @@ int64_t peak_rss_bytes() {
   return int64_t{usage.ru_maxrss} * 1024;
 }
 
+bool reset_peak_rss() {
+  std::FILE* refs = std::fopen("/proc/self/clear_refs", "we");
+  if (!refs) return false;
+  const bool written = std::fputs("5", refs) >= 0;
+  return std::fclose(refs) == 0 && written;
+}
+
 }  // namespace steno

@@ -19,5 +19,7 @@ class Stopwatch {
 int64_t rss_bytes();
 // Largest resident set size so far, in bytes.
 int64_t peak_rss_bytes();
+// Makes "so far" begin now. False where the system does not let us (it is Linux that does).
+bool reset_peak_rss();
 
 }  // namespace steno

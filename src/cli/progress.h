@@ -20,6 +20,7 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void update(int64_t done);
+  void rename(std::string what) { what_ = std::move(what); }
   void clear();
 
  private:

@@ -35,6 +35,9 @@ FeedResult feed_context(Stream& stream, const Method& method, std::span<const To
 Json kept_ranges(const Stream& stream, const ModelConfig& config);
 Json accounting_json(const Accounting& accounting);
 
+// Greedy decoding.
+GenerateOptions greedy(int64_t max_new_tokens, std::vector<std::string> stop = {});
+
 class Answerer {
  public:
   Answerer(std::shared_ptr<const Model> model, GenerateOptions options)

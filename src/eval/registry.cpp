@@ -11,7 +11,12 @@ const Task* longqa_task();
 const Task* efficiency_task();
 
 const std::vector<const Task*>& tasks() {
-  static const std::vector<const Task*> all = {};
+  static const std::vector<const Task*> all = {
+      ppl_task(),
+      qa_task(),
+      longqa_task(),
+      efficiency_task(),
+  };
   return all;
 }
 

@@ -2,10 +2,6 @@
 
 #include <xxhash.h>
 
-#include <algorithm>
-#include <array>
-#include <vector>
-
 #include "base/error.h"
 #include "io/mapped_file.h"
 #include "io/tokenizer.h"
@@ -28,17 +24,6 @@ std::string hash_bytes(std::string_view bytes) { return digits(XXH3_128bits(byte
 std::string hash_file(const std::filesystem::path& path) {
   const auto file = MappedFile::open(path);
   return digits(XXH3_128bits(file->bytes().data(), file->bytes().size()));
-}
-
-std::string hash_model(const std::filesystem::path& path) {
-  if (!std::filesystem::is_directory(path)) return hash_file(path);
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(path))
-    if (entry.is_regular_file()) files.push_back(entry.path());
-  std::sort(files.begin(), files.end());
-  std::string list;
-  for (const auto& file : files) list += file.filename().string() + "\n" + hash_file(file) + "\n";
-  return hash_bytes(list);
 }
 
 std::string hash_tokenizer(const Tokenizer& tokenizer) {

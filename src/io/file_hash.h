@@ -12,8 +12,6 @@ class Tokenizer;
 std::string hash_bytes(std::string_view bytes);
 // Of one file. Throws InputError.
 std::string hash_file(const std::filesystem::path& path);
-// Of a model: the file, or of a folder the names and hashes of all files directly in it, by name. Throws InputError.
-std::string hash_model(const std::filesystem::path& path);
 // Of everything that decides which ids a text becomes, as far as the interface shows it: kind, special ids, and the
 // spelling of every id. Merge ranks are not visible; where they matter use the model's hash as well.
 std::string hash_tokenizer(const Tokenizer& tokenizer);

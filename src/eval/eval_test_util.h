@@ -1,0 +1,71 @@
+// For tests only: a task run on a tiny model, from data files to the summary.
+#pragma once
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "eval/runner.h"
+
+namespace steno::test {
+
+class EvalFolder {
+ public:
+  EvalFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "steno.XXXXXX").string();
+    if (!mkdtemp(pattern.data())) throw std::runtime_error("no temporary folder");
+    path_ = pattern;
+  }
+  ~EvalFolder() { std::filesystem::remove_all(path_); }
+  EvalFolder(const EvalFolder&) = delete;
+  EvalFolder& operator=(const EvalFolder&) = delete;
+
+  std::filesystem::path file(const std::string& name, const std::string& content) const {
+    std::ofstream(path_ / name, std::ios::binary) << content;
+    return path_ / name;
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline std::string read_bytes(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+inline std::filesystem::path eval_data(const std::string& name) {
+  return std::filesystem::path(STENO_SOURCE_DIR) / "tests/data/eval" / name;
+}
+
+inline std::shared_ptr<const Model> tiny_model(const std::string& name) {
+  const auto folder = std::filesystem::path(STENO_SOURCE_DIR) / "tests/data/tiny_models" / name;
+  return std::make_shared<const Model>(load_model(folder, {.dtype = at::kFloat}));
+}
+
+struct Bench {
+  Bench(const std::string& task, const std::filesystem::path& file, FieldValues params, ArmChoice choice,
+        const std::string& model_name = "llama_tied")
+      : model(tiny_model(model_name)),
+        data(task, task_named(task).data(), {{"data", file}}, {}),
+        arms(make_arms(choice, model->decoder)),
+        run(task_named(task).prepare({model, data, std::move(params), 0, 0})) {}
+
+  Json record() const {
+    Json list = Json::array();
+    for (const Arm& arm : arms) list.push_back(arm_json(arm, model->decoder));
+    return {{"settings", run->settings()}, {"arms", list}};
+  }
+
+  std::shared_ptr<const Model> model;
+  DataFiles data;
+  std::vector<Arm> arms;
+  std::unique_ptr<TaskRun> run;
+};
+
+inline Json without_times(Json line) {
+  line.erase("time");
+  return line;
+}
+
+}  // namespace steno::test

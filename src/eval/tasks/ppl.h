@@ -1,0 +1,61 @@
+// Perplexity of documents and dialogues (evaluation.md, section 1): what the harness's own task of that name is made
+// of, and what its tests look at.
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eval/task.h"
+
+namespace steno {
+
+// A text as it is scored.
+struct ScoredText {
+  std::vector<TokenId> ids;
+  std::vector<int64_t> utterance_ends;  // ascending numbers of tokens; none for documents
+  int64_t first_scored = 1;             // index of the first token that is scored
+  int64_t cut_tokens = 0;               // tokens after `ids` that --set length left out: not read, not scored
+};
+
+// Tokens that end an utterance.
+struct UtteranceEnd {
+  std::string name;  // for the run record
+  std::vector<TokenId> ids;
+};
+
+struct PplParams {
+  int64_t length = 8192;
+  std::string eou = "newline";
+  bool speakers = false;
+  bool bos = true;
+
+  template <class F>
+  void visit(F&& f) {
+    f("length", length, "tokens read of each text; what is left is counted as not scored; 0: the whole text");
+    f("eou", eou, "what ends an utterance: newline, end-of-turn (the tokenizer's token), or none");
+    f("speakers", speakers, "put 'SPEAKER: ' before an utterance");
+    f("bos", bos, "begin with BOS where the vocabulary has one");
+  }
+};
+
+// Throws UsageError.
+UtteranceEnd utterance_end(const Tokenizer& tokenizer, const std::string& eou);
+// BOS, then the text. All after BOS is scored; without BOS all after the first token, which nothing predicts.
+ScoredText scored_document(const Tokenizer& tokenizer, const std::string& text, const PplParams& params);
+// BOS, then the tokens of every utterance, encoded by itself, each with the end of utterance behind it. Neither BOS nor
+// the first utterance with its end are scored.
+ScoredText scored_dialogue(const Tokenizer& tokenizer, const DialogueRecord& dialogue, const UtteranceEnd& end,
+                           const PplParams& params);
+
+// The keys of an item's line: "nll" (sum, nats), "tokens", "chars", "nll_eou", "tokens_eou" (those of ends of
+// utterances alone), "cut_tokens", "by_position" and "by_utterance" ([[first of the bin, nll, tokens], ...]), "scores".
+Json ppl_line(const ScoredText& text, const UtteranceEnd& end, const std::vector<double>& nll,
+              const Tokenizer& tokenizer);
+// "ppl" (micro), "ppl_macro", "bits_per_char", and "ppl_without_eou" where there are ends of utterances.
+Metrics ppl_metrics(const Lines& lines);
+
+// Bins by absolute position begin at 0, 256, 512, 1024, 2048, ...; by utterance (counted from 1) at 1, 6, 11, ...
+int64_t position_bin(int64_t position);
+int64_t utterance_bin(int64_t utterance);
+
+}  // namespace steno
