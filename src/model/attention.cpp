@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/kernels.h"
+#include "model/kernels_bf16.h"
 
 namespace steno {
 namespace {
@@ -85,6 +86,12 @@ at::Tensor attend_few(const AttentionInput& in) {
   const int64_t bytes = static_cast<int64_t>(kk.element_size());
   const int64_t row_stride = kk.stride(2);
 
+  const bool dots = type == kernels::Num::bf16 && d % 32 == 0 && kernels::has_bf16_dot();
+  const at::Tensor q16 = dots ? q.to(at::kBFloat16) : q,
+                   front16 = dots && in.front > 0 ? q_front.to(at::kBFloat16) : q16;
+  const auto* qb = static_cast<const uint16_t*>(q16.const_data_ptr());
+  const auto* fb = static_cast<const uint16_t*>(front16.const_data_ptr());
+
   const int64_t tasks = batch * kv_heads * steps;
   std::vector<float> partial(static_cast<size_t>(tasks * splits * group * (d + 2)));
   const float* qp = q.const_data_ptr<float>();
@@ -97,10 +104,16 @@ at::Tensor attend_few(const AttentionInput& in) {
       const int64_t first = split * kernels::kAttendSplit, last = std::min(rows, first + kernels::kAttendSplit);
       const int64_t offset = (b * kk.stride(0) + h * kk.stride(1)) * bytes;
       float* out = partial.data() + i * group * (d + 2);
-      kernels::attend_split(qp + task * group * d, fp + task * group * d, in.front, group, d, k_data + offset,
-                            v_data + offset, type, row_stride,
-                            allowed_bytes ? allowed_bytes + ((b * planes + h % planes) * steps + t) * rows : nullptr,
-                            first, last, out, out + group * d, out + group * d + group);
+      const uint8_t* open = allowed_bytes ? allowed_bytes + ((b * planes + h % planes) * steps + t) * rows : nullptr;
+      if (dots)
+        kernels::attend_split_bf16(qb + task * group * d, fb + task * group * d, in.front, group, d,
+                                   reinterpret_cast<const uint16_t*>(k_data + offset),
+                                   reinterpret_cast<const uint16_t*>(v_data + offset), row_stride, open, first, last,
+                                   out, out + group * d, out + group * d + group, nullptr);
+      else
+        kernels::attend_split(qp + task * group * d, fp + task * group * d, in.front, group, d, k_data + offset,
+                              v_data + offset, type, row_stride, open, first, last, out, out + group * d,
+                              out + group * d + group);
     }
   });
 
@@ -109,18 +122,9 @@ at::Tensor attend_few(const AttentionInput& in) {
   for (int64_t task = 0; task < tasks; ++task) {
     const int64_t b = task / (kv_heads * steps), h = task / steps % kv_heads, t = task % steps;
     for (int64_t g = 0; g < group; ++g) {
-      float* out = merged + ((b * steps + t) * heads + h * group + g) * d;
-      const auto part = [&](int64_t split) { return partial.data() + (task * splits + split) * group * (d + 2); };
-      float top = kMinusInfinity, total = 0;
-      for (int64_t s = 0; s < splits; ++s) top = std::max(top, part(s)[group * d + g]);
-      std::fill(out, out + d, 0.0f);
-      if (top == kMinusInfinity) continue;
-      for (int64_t s = 0; s < splits; ++s) {
-        const float weight = std::exp(part(s)[group * d + g] - top);
-        total += weight * part(s)[group * d + group + g];
-        for (int64_t i = 0; i < d; ++i) out[i] += weight * part(s)[g * d + i];
-      }
-      for (int64_t i = 0; i < d; ++i) out[i] /= total;
+      kernels::merge_parts(partial.data() + task * splits * group * (d + 2) + g * d, splits, group * (d + 2),
+                           (group - g) * d + g, (group - g) * d + group + g, d,
+                           merged + ((b * steps + t) * heads + h * group + g) * d);
     }
   }
   return result;

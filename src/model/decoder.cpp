@@ -7,6 +7,7 @@
 #include "model/attention.h"
 #include "model/kernels.h"
 #include "model/rope.h"
+#include "model/step.h"
 
 namespace steno {
 namespace {
@@ -151,7 +152,19 @@ at::Tensor Decoder::head(const at::Tensor& hidden) const {
   return linear(hidden, weights_.head, compute_).to(at::kFloat);
 }
 
+std::vector<Output> Decoder::run_together(std::span<const Input* const> inputs) const {
+  if (std::all_of(inputs.begin(), inputs.end(), [&](const Input* in) { return fits_step(*this, *in); }))
+    return step(*this, inputs);
+  std::vector<Output> outputs;
+  for (const Input* in : inputs) outputs.push_back(run(*in));
+  return outputs;
+}
+
 Output Decoder::run(const Input& in) const {
+  if (fits_step(*this, in)) {
+    const Input* one = &in;
+    return std::move(step(*this, std::span(&one, 1))[0]);
+  }
   at::Tensor x = in.embeddings.defined() ? in.embeddings.to(at::kFloat) : embed(in.ids);
   const int64_t batch = x.size(0), steps = x.size(1);
   const int64_t rows = rows_of(in, 0);
@@ -209,6 +222,7 @@ Output Decoder::run(const Input& in) const {
     if (in.capture.attention_input) out.attention_inputs.push_back(normed);
     const Projected p = project(layer, normed, in.adapters);
     if (in.capture.unrotated_keys) out.unrotated_keys.push_back(p.k);
+    if (in.capture.unrotated_queries) out.unrotated_queries.push_back(p.q);
     const RotaryTable& turn = kind.local_rope ? *local : table;
 
     AttentionInput a;

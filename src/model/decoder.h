@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "model/config.h"
@@ -41,13 +42,15 @@ struct Front {
 };
 
 struct Capture {
-  bool hidden = false;           // residual stream: after the embedding and after every block
-  bool attention_input = false;  // each layer's normed attention input
-  bool queries = false;          // rotated queries
-  bool kv = false;               // this call's rotated keys and values (always there when rows are in place)
-  bool unrotated_keys = false;   // this call's keys before the rotation
-  bool mass = false;             // attention received by every column, see AttentionReceived
-  bool peak = false;             // likewise the largest share of a query
+  bool hidden = false;             // residual stream: after the embedding and after every block
+  bool attention_input = false;    // each layer's normed attention input
+  bool queries = false;            // rotated queries
+  bool kv = false;                 // this call's rotated keys and values (always there when rows are in place)
+  bool unrotated_keys = false;     // this call's keys before the rotation
+  bool unrotated_queries = false;  // likewise
+  bool mass = false;               // attention received by every column, see AttentionReceived
+  bool peak = false;               // likewise the largest share of a query
+  bool operator==(const Capture&) const = default;
 };
 
 enum class LogitRows { none, last, all };
@@ -75,15 +78,16 @@ struct LayerKv {
 };
 
 struct Output {
-  at::Tensor hidden;                         // [B, T, d] f32, after the final norm
-  at::Tensor logits;                         // [B, 1, V] or [B, T, V] f32; undefined for LogitRows::none
-  std::vector<at::Tensor> hidden_states;     // [layers + 1] of [B, T, d]
-  std::vector<at::Tensor> attention_inputs;  // [layers] of [B, T, d]
-  std::vector<at::Tensor> queries;           // [layers] of [B, H, T, d_h]
-  std::vector<LayerKv> kv;                   // [layers]
-  std::vector<at::Tensor> unrotated_keys;    // [layers] of [B, H_kv, T, d_h]
-  std::vector<at::Tensor> mass;              // [layers] of [B, H, S + T] f32: sum over this call's queries
-  std::vector<at::Tensor> peak;              // [layers] of [B, H, S + T] f32
+  at::Tensor hidden;                          // [B, T, d] f32, after the final norm
+  at::Tensor logits;                          // [B, 1, V] or [B, T, V] f32; undefined for LogitRows::none
+  std::vector<at::Tensor> hidden_states;      // [layers + 1] of [B, T, d]
+  std::vector<at::Tensor> attention_inputs;   // [layers] of [B, T, d]
+  std::vector<at::Tensor> queries;            // [layers] of [B, H, T, d_h]
+  std::vector<LayerKv> kv;                    // [layers]
+  std::vector<at::Tensor> unrotated_keys;     // [layers] of [B, H_kv, T, d_h]
+  std::vector<at::Tensor> unrotated_queries;  // [layers] of [B, H, T, d_h]
+  std::vector<at::Tensor> mass;               // [layers] of [B, H, S + T] f32: sum over this call's queries
+  std::vector<at::Tensor> peak;               // [layers] of [B, H, S + T] f32
 };
 
 struct LayerWeights {
@@ -120,6 +124,9 @@ class Decoder {
   // Records gradients when GradMode is on and something in `input` asks for them. Safe from any number of threads.
   // Throws InputError for ids outside the vocabulary; asserts shapes.
   Output run(const Input& input) const;
+  // The same for several independent calls. One token each of several sequences is decoded together, so that the
+  // weights are read once (step.h); anything else runs one after the other.
+  std::vector<Output> run_together(std::span<const Input* const> inputs) const;
 
   // The steps that run() is made of, for methods with a loop of their own.
   at::Tensor embed(const at::Tensor& ids) const;  // [B, T] -> [B, T, d] f32

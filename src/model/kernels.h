@@ -1,7 +1,7 @@
 // CPU kernels of the inference path: what ATen does in several passes over memory or cannot do at all (products with
 // ggml blocks). Plain pointers, no tensors, no threads of their own: callers split the work. Every kernel has an ATen
-// reference in kernels_test.cpp. kernels_product.cpp, kernels_attend.cpp and kernels_row.cpp hold them, built for AVX-512,
-// AVX2 and plain x86-64 and chosen when the program starts.
+// reference in kernels_test.cpp. kernels_product.cpp, kernels_attend.cpp and kernels_row.cpp hold them, built for
+// AVX-512, AVX2 and plain x86-64 and chosen when the program starts.
 //
 // Numbers behind a void pointer are float or bfloat16 (uint16_t bits), as the Num beside it says; sums are f32.
 #pragma once
@@ -38,10 +38,23 @@ void rotate_row(const void* x, Num x_type, const float* cos, const float* sin, i
 // Softmax attention of `group` queries over the rows [begin, end) of one key/value head, as a partial result:
 // out[g * d + i] = sum_j exp(s_j - max_g) v[j, i], max_out[g] = max_j s_j, sum_out[g] = sum_j exp(s_j - max_g).
 // Queries are scaled already. Rows below `front` use q_front. allowed: nullptr or one byte per row (0 = hidden).
-// With nothing visible, max is -inf, sum and out are 0. end - begin <= kAttendSplit.
+// With nothing visible, max is -inf, sum and out are 0. end - begin <= kAttendSplit. weights: nullptr, or
+// [group, kAttendSplit] f32 that receives exp(s_j - max_g) (0 for hidden rows) at j - begin.
 inline constexpr int64_t kAttendSplit = 256;
 void attend_split(const float* q, const float* q_front, int64_t front, int64_t group, int64_t d, const void* k,
                   const void* v, Num kv_type, int64_t row_stride, const uint8_t* allowed, int64_t begin, int64_t end,
-                  float* out, float* max_out, float* sum_out);
+                  float* out, float* max_out, float* sum_out, float* weights = nullptr);
+
+// Partial results of one query, `count` of them `stride` floats apart, as one softmax: out [d]. A part's values stand
+// at its start, its maximum and its sum at max_at and sum_at. Parts are added in order. With nothing visible out is 0
+// and share is 0. exp(max of a part - top) * share turns the weights of that part into probabilities.
+struct MergedParts {
+  float top, share;
+};
+MergedParts merge_parts(const float* parts, int64_t count, int64_t stride, int64_t max_at, int64_t sum_at, int64_t d,
+                        float* out);
+
+// Rounds to nearest even.
+void to_bf16(const float* x, int64_t n, uint16_t* y);
 
 }  // namespace steno::kernels

@@ -1,4 +1,5 @@
 // Attention of few queries: scores, softmax and weighted sum over one run of rows.
+#include <cmath>
 #include <limits>
 
 #include "model/kernels.h"
@@ -90,7 +91,7 @@ STENO_INLINE void weigh_head(const float (*p)[kAttendSplit + 16], const T* v, in
 template <class T>
 STENO_INLINE void attend(const float* q, const float* q_front, int64_t front, int64_t group, int64_t d, const T* k,
                          const T* v, int64_t row_stride, const uint8_t* allowed, int64_t begin, int64_t end, float* out,
-                         float* max_out, float* sum_out) {
+                         float* max_out, float* sum_out, float* weights) {
   const int64_t count = end - begin;
   const int64_t border = front < begin ? begin : front < end ? front : end;
   float scores[kTile][kAttendSplit + 16];
@@ -122,6 +123,8 @@ STENO_INLINE void attend(const float* q, const float* q_front, int64_t front, in
         store(s + j, e);
       }
       sum_out[first + g] = sum(total);
+      if (weights)
+        for (int64_t j = 0; j < count; ++j) weights[(first + g) * kAttendSplit + j] = s[j];
     }
     float* target = out + first * d;
     switch (queries) {
@@ -145,11 +148,30 @@ STENO_INLINE void attend(const float* q, const float* q_front, int64_t front, in
 
 STENO_CLONES void attend_split(const float* q, const float* q_front, int64_t front, int64_t group, int64_t d,
                                const void* k, const void* v, Num kv_type, int64_t row_stride, const uint8_t* allowed,
-                               int64_t begin, int64_t end, float* out, float* max_out, float* sum_out) {
+                               int64_t begin, int64_t end, float* out, float* max_out, float* sum_out, float* weights) {
   if (kv_type == Num::f32)
-    attend(q, q_front, front, group, d, f32(k), f32(v), row_stride, allowed, begin, end, out, max_out, sum_out);
+    attend(q, q_front, front, group, d, f32(k), f32(v), row_stride, allowed, begin, end, out, max_out, sum_out,
+           weights);
   else
-    attend(q, q_front, front, group, d, b16(k), b16(v), row_stride, allowed, begin, end, out, max_out, sum_out);
+    attend(q, q_front, front, group, d, b16(k), b16(v), row_stride, allowed, begin, end, out, max_out, sum_out,
+           weights);
+}
+
+STENO_CLONES MergedParts merge_parts(const float* parts, int64_t count, int64_t stride, int64_t max_at, int64_t sum_at,
+                                     int64_t d, float* out) {
+  float top = kMinusInfinity, total = 0;
+  for (int64_t p = 0; p < count; ++p) top = parts[p * stride + max_at] > top ? parts[p * stride + max_at] : top;
+  for (int64_t i = 0; i < d; ++i) out[i] = 0;
+  if (top == kMinusInfinity) return {top, 0};
+  for (int64_t p = 0; p < count; ++p) {
+    const float* part = parts + p * stride;
+    const float weight = std::exp(part[max_at] - top);
+    total += weight * part[sum_at];
+    for (int64_t i = 0; i < d; ++i) out[i] += weight * part[i];
+  }
+  const float share = 1 / total;
+  for (int64_t i = 0; i < d; ++i) out[i] *= share;
+  return {top, share};
 }
 
 }  // namespace steno::kernels

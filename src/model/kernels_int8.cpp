@@ -159,10 +159,18 @@ bool multiplies_int8(GgmlType type) {
 Int8Rows round_to_int8(const float* x, int64_t rows, int64_t in) {
   Int8Rows result;
   result.rows = rows, result.in = in;
-  const int64_t blocks = rows * in / 32;
   result.values.resize(static_cast<size_t>(rows * in));
-  result.scales.resize(static_cast<size_t>(blocks));
-  result.sums.resize(static_cast<size_t>(blocks));
+  result.scales.resize(static_cast<size_t>(rows * in / 32));
+  result.sums.resize(static_cast<size_t>(rows * in / 32));
+  for (int64_t row = 0; row < rows; ++row) round_row_to_int8(x + row * in, row, result);
+  return result;
+}
+
+void round_row_to_int8(const float* x, int64_t row, Int8Rows& to) {
+  const int64_t blocks = to.in / 32;
+  int8_t* values = to.values.data() + row * to.in;
+  float* scales = to.scales.data() + row * blocks;
+  float* sums = to.sums.data() + row * blocks;
   for (int64_t b = 0; b < blocks; ++b) {
     const __m512 lo = _mm512_loadu_ps(x + b * 32), hi = _mm512_loadu_ps(x + b * 32 + 16);
     const float largest = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(lo), _mm512_abs_ps(hi)));
@@ -170,14 +178,12 @@ Int8Rows round_to_int8(const float* x, int64_t rows, int64_t in) {
     const __m512 inverse = _mm512_set1_ps(scale > 0 ? 1 / scale : 0);
     const __m512i q_lo = _mm512_cvtps_epi32(_mm512_mul_ps(lo, inverse)),
                   q_hi = _mm512_cvtps_epi32(_mm512_mul_ps(hi, inverse));
-    auto* out = reinterpret_cast<__m128i*>(result.values.data() + b * 32);
+    auto* out = reinterpret_cast<__m128i*>(values + b * 32);
     _mm_storeu_si128(out, _mm512_cvtsepi32_epi8(q_lo));
     _mm_storeu_si128(out + 1, _mm512_cvtsepi32_epi8(q_hi));
-    result.scales[static_cast<size_t>(b)] = scale;
-    result.sums[static_cast<size_t>(b)] =
-        scale * static_cast<float>(_mm512_reduce_add_epi32(_mm512_add_epi32(q_lo, q_hi)));
+    scales[b] = scale;
+    sums[b] = scale * static_cast<float>(_mm512_reduce_add_epi32(_mm512_add_epi32(q_lo, q_hi)));
   }
-  return result;
 }
 
 void multiply_int8(GgmlType type, const std::byte* w, int64_t begin, int64_t end, const Int8Rows& x, float* y,

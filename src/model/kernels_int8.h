@@ -22,6 +22,8 @@ struct Int8Rows {
 };
 // x [rows, in], in % 32 == 0: value = round(x / scale), scale = max |x| / 127.
 Int8Rows round_to_int8(const float* x, int64_t rows, int64_t in);
+// One row of it, for callers that share the rows among threads: 0 <= row < to.rows; `to` has its sizes already.
+void round_row_to_int8(const float* x, int64_t row, Int8Rows& to);
 
 // y[r * y_stride + o - begin] = sum_i W[o, i] x[r, i] for o in [begin, end).
 void multiply_int8(GgmlType type, const std::byte* w, int64_t begin, int64_t end, const Int8Rows& x, float* y,

@@ -96,4 +96,10 @@ STENO_CLONES void rotate_row(const void* x, Num x_type, const float* cos, const 
     rotate(b16(x), cos, sin, half, interleaved, b16(y));
 }
 
+STENO_CLONES void to_bf16(const float* x, int64_t n, uint16_t* y) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(y + i, load(x + i));
+  for (; i < n; ++i) store1(y + i, x[i]);
+}
+
 }  // namespace steno::kernels

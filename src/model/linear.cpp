@@ -32,31 +32,11 @@ void dequantize_rows(const LinearWeight& w, const at::Tensor& values) {
   });
 }
 
-// How the few-row kernels see a weight.
-struct Blocks {
-  GgmlType type;
-  const std::byte* data;
-};
-
-std::optional<Blocks> as_blocks(const LinearWeight& w) {
-  if (w.in() % 32 != 0) return std::nullopt;
-  if (w.quantised()) {
-    if (!kernels::multiplies(w.type())) return std::nullopt;
-    return Blocks{w.type(), w.blocks()};
-  }
-  const at::Tensor& t = w.tensor();
-  if (!t.is_cpu() || !t.is_contiguous()) return std::nullopt;
-  const auto* data = static_cast<const std::byte*>(t.const_data_ptr());
-  if (t.scalar_type() == at::kBFloat16) return Blocks{GgmlType::BF16, data};
-  if (t.scalar_type() == at::kFloat) return Blocks{GgmlType::F32, data};
-  return std::nullopt;
-}
-
 at::Tensor add_bias(at::Tensor y, const at::Tensor& bias) { return bias.defined() ? y + bias.to(y.scalar_type()) : y; }
 
 // x [n, in] -> one [n, out] per weight, f32. All weights share one parallel region.
 std::vector<at::Tensor> multiply_directly(const at::Tensor& x, std::span<const LinearWeight* const> weights,
-                                          std::span<const Blocks> blocks, at::ScalarType compute) {
+                                          std::span<const WeightBlocks> blocks, at::ScalarType compute) {
   const at::Tensor xf = x.to(at::kFloat).contiguous();
   const int64_t rows = xf.size(0), in = xf.size(1);
   int64_t total = 0;
@@ -65,7 +45,7 @@ std::vector<at::Tensor> multiply_directly(const at::Tensor& x, std::span<const L
   const float* xp = xf.const_data_ptr<float>();
   const bool rounds =
       compute == at::kBFloat16 && kernels::has_int8() &&
-      std::all_of(blocks.begin(), blocks.end(), [](const Blocks& b) { return kernels::multiplies_int8(b.type); });
+      std::all_of(blocks.begin(), blocks.end(), [](const WeightBlocks& b) { return kernels::multiplies_int8(b.type); });
   kernels::Int8Rows rounded;
   std::vector<float> sums;
   if (rounds) {
@@ -139,6 +119,20 @@ at::Tensor multiply_scratch(const at::Tensor& x, const LinearWeight& w, at::Scal
 
 }  // namespace
 
+std::optional<WeightBlocks> weight_blocks(const LinearWeight& w) {
+  if (w.in() % 32 != 0) return std::nullopt;
+  if (w.quantised()) {
+    if (!kernels::multiplies(w.type())) return std::nullopt;
+    return WeightBlocks{w.type(), w.blocks()};
+  }
+  const at::Tensor& t = w.tensor();
+  if (!t.is_cpu() || !t.is_contiguous()) return std::nullopt;
+  const auto* data = static_cast<const std::byte*>(t.const_data_ptr());
+  if (t.scalar_type() == at::kBFloat16) return WeightBlocks{GgmlType::BF16, data};
+  if (t.scalar_type() == at::kFloat) return WeightBlocks{GgmlType::F32, data};
+  return std::nullopt;
+}
+
 LinearWeight::LinearWeight(at::Tensor dense, at::Tensor bias)
     : out_(dense.size(0)), in_(dense.size(1)), dense_(std::move(dense)), bias_(std::move(bias)) {}
 
@@ -182,9 +176,9 @@ std::vector<at::Tensor> linear(const at::Tensor& x, std::span<const LinearWeight
   const bool records = c10::GradMode::is_enabled() && x.requires_grad();
 
   if (!records && x.is_cpu() && flat.size(0) <= direct_rows(compute)) {
-    std::vector<Blocks> blocks;
+    std::vector<WeightBlocks> blocks;
     for (const LinearWeight* w : weights)
-      if (const auto b = as_blocks(*w)) blocks.push_back(*b);
+      if (const auto b = weight_blocks(*w)) blocks.push_back(*b);
     if (blocks.size() == weights.size()) {
       for (at::Tensor& y : multiply_directly(flat, weights, blocks, compute)) result.push_back(restore(y));
       return result;

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -49,6 +50,14 @@ at::Tensor linear(const at::Tensor& x, const LinearWeight& weight, at::ScalarTyp
 // Several layers of the same input, as one product where that is faster; one tensor per weight.
 std::vector<at::Tensor> linear(const at::Tensor& x, std::span<const LinearWeight* const> weights,
                                at::ScalarType compute);
+
+// How the few-row kernels (kernels.h) see a weight.
+struct WeightBlocks {
+  GgmlType type;
+  const std::byte* data;
+};
+// nullopt: they do not read it (on another device, a format without a kernel, in % 32 != 0).
+std::optional<WeightBlocks> weight_blocks(const LinearWeight& weight);
 
 // Rows `ids` [..] of weight -> [.., in] f32.
 at::Tensor lookup_rows(const LinearWeight& weight, const at::Tensor& ids);
