@@ -1,5 +1,5 @@
 // Scores that ask whether given strings occur in an output: RULER's two, keyword recall for needles, and recall of
-// numbers. Case does not count. All are shares in [0, 1]; RULER's tables show them times 100.
+// numbers and names. Case does not count. All are shares in [0, 1]; RULER's tables show them times 100.
 #pragma once
 #include <span>
 #include <string>
@@ -23,5 +23,10 @@ double keyword_recall(std::string_view output, std::span<const std::string> keyw
 // Share of the runs of digits in `reference`, repeats included, that `output` has as well, each used once. A BLEU near
 // 1 can hide wrong numbers; this does not. A reference without digits gives NaN: there is nothing to recall.
 double digit_recall(std::string_view output, std::string_view reference);
+
+// The same for names: words of `reference` that begin with a capital and do not begin a sentence, without the
+// punctuation around them. They must stand in `output` with the same letters, in any place. NaN without such words. A
+// rough stand-in for entities in languages that write names so; of no use for text in capitals or without case.
+double name_recall(std::string_view output, std::string_view reference);
 
 }  // namespace steno

@@ -47,5 +47,14 @@ TEST(StringMatch, DigitRecallCountsRunsOnce) {
   EXPECT_TRUE(std::isnan(digit_recall("1850", "no number")));
 }
 
+TEST(StringMatch, NameRecallLeavesOutWhatMerelyBeginsASentence) {
+  EXPECT_EQ(name_recall("Paris, and Zoë", "We met Zoë in Paris. Then it rained."), 1);
+  EXPECT_EQ(name_recall("then (Paris)", "We met Zoë in \"Paris.\" Then it rained."), 0.5);
+  EXPECT_EQ(name_recall("paris zoë", "We met Zoë in Paris."), 0) << "case counts";
+  EXPECT_NEAR(name_recall("Paris", "from Paris to Paris to Rome"), 1.0 / 3, 1e-12);
+  EXPECT_EQ(name_recall("", "in Paris"), 0);
+  EXPECT_TRUE(std::isnan(name_recall("Paris", "Nothing here. Or here!")));
+}
+
 }  // namespace
 }  // namespace steno
