@@ -1,0 +1,25 @@
+#include "methods/score_method.h"
+
+#include <algorithm>
+
+namespace steno {
+
+ScoreStreamConfig score_stream_config(const Method& method, const StreamOptions& options, const ScoreParams& common,
+                                      const FieldValues& params, int64_t smallest, const std::string& parts) {
+  if (common.start < 0) throw UsageError("[{}] start is {}; it must be 0 or more", method.name(), common.start);
+  const int64_t budget = score_budget(options);
+  if (budget < smallest)
+    throw UsageError("[{}] budget is {}{}; it must be at least {}", method.name(), budget,
+                     parts.empty() ? "" : " with " + parts, smallest);
+  ScoreStreamConfig config{.method = method.name(), .version = method.version(), .budget = budget};
+  config.positions = position_mode_named(method.name(), common.positions);
+  config.cut = cut_named(method.name(), common.cut);
+  if (options.chunk_size > 0) config.chunk_size = options.chunk_size;
+  config.params = params;
+  config.params["budget"] = std::to_string(budget);
+  return config;
+}
+
+int64_t chunk_for_immune_tokens(int64_t budget) { return std::clamp<int64_t>(budget / 4, 1, 512); }
+
+}  // namespace steno
