@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 
+#include "model/kernels_bf16.h"
 #include "model/model_test_util.h"
 #include "model/quantised_test_util.h"
 #include "model/vector.h"
@@ -287,6 +288,63 @@ TEST(Kernels, AttendSplit) {
       EXPECT_NEAR(sum[g], expected.sum[g], 1e-5 * expected.sum[g]) << "round " << round;
       for (size_t i = g * static_cast<size_t>(d); i < (g + 1) * static_cast<size_t>(d); ++i)
         EXPECT_NEAR(out[i], expected.out[i], 4e-5 * expected.sum[g]) << "round " << round;
+    }
+  }
+}
+
+TEST(Kernels, AttendSplitInBf16IsSoftmaxAttention) {
+  if (!kernels::has_bf16_dot()) GTEST_SKIP() << "this processor or build has no bf16 dot products";
+  Random random(31);
+  for (int round = 0; round < 60; ++round) {
+    const int64_t d = std::vector<int64_t>{32, 64, 96, 128, 256}[random.below(5)];
+    const int64_t group = static_cast<int64_t>(1 + random.below(6));
+    const int64_t total = static_cast<int64_t>(1 + random.below(300)),
+                  stride = d + static_cast<int64_t>(random.below(9));
+    const int64_t begin = static_cast<int64_t>(random.below(static_cast<uint64_t>(total)));
+    const int64_t end =
+        begin + 1 +
+        static_cast<int64_t>(random.below(static_cast<uint64_t>(std::min(total - begin, kernels::kAttendSplit))));
+    const int64_t front = static_cast<int64_t>(random.below(static_cast<uint64_t>(total + 1)));
+    const at::Tensor k = numbers({total, stride}, Num::bf16, random.next()),
+                     v = numbers({total, stride}, Num::bf16, random.next());
+    const at::Tensor q = numbers({group, d}, Num::bf16, random.next(), 0.3),
+                     q_front = numbers({group, d}, Num::bf16, random.next(), 0.3);
+    std::vector<uint8_t> allowed;
+    if (round % 3) {
+      for (int64_t j = 0; j < total; ++j) allowed.push_back(round % 3 == 1 ? random.below(2) : random.below(50) == 0);
+    }
+    if (round % 20 == 1) std::fill(allowed.begin(), allowed.end(), uint8_t{0});
+    const Partial expected = attend_naively(q.to(at::kFloat), q_front.to(at::kFloat), front, k, v, allowed, begin, end);
+    const GuardedBytes guarded_k(k), guarded_v(v), guarded_q(q), guarded_front(q_front);
+    const auto half = [](const GuardedBytes& bytes) { return reinterpret_cast<const uint16_t*>(bytes.data()); };
+    std::vector<float> out(static_cast<size_t>(group * d), NAN), max(static_cast<size_t>(group), NAN), sum = max;
+    std::vector<float> weights(static_cast<size_t>(group * kernels::kAttendSplit), NAN);
+    kernels::attend_split_bf16(half(guarded_q), half(guarded_front), front, group, d, half(guarded_k), half(guarded_v),
+                               stride, allowed.empty() ? nullptr : allowed.data(), begin, end, out.data(), max.data(),
+                               sum.data(), weights.data());
+    const double largest = v.to(at::kFloat).abs().max().item<double>();
+    for (size_t g = 0; g < static_cast<size_t>(group); ++g) {
+      double of_weights = 0;
+      for (int64_t j = begin; j < end; ++j) {
+        const float weight = weights[g * static_cast<size_t>(kernels::kAttendSplit) + static_cast<size_t>(j - begin)];
+        of_weights += weight;
+        if (!allowed.empty() && !allowed[static_cast<size_t>(j)]) {
+          EXPECT_EQ(weight, 0);
+        }
+      }
+      if (expected.max[g] == -kInfinity) {
+        EXPECT_EQ(max[g], -kInfinity);
+        EXPECT_EQ(sum[g], 0);
+        EXPECT_EQ(of_weights, 0);
+        for (size_t i = 0; i < static_cast<size_t>(d); ++i) EXPECT_EQ(out[g * static_cast<size_t>(d) + i], 0);
+        continue;
+      }
+      EXPECT_NEAR(max[g], expected.max[g], 1e-5 * std::max(1.0f, std::abs(expected.max[g])));
+      EXPECT_NEAR(of_weights, sum[g], 1e-5 * sum[g]);
+      // Every weight is rounded to bf16 once: 2^-9 of itself.
+      EXPECT_NEAR(sum[g], expected.sum[g], 0.00196 * expected.sum[g] + 1e-5) << "round " << round;
+      for (size_t i = g * static_cast<size_t>(d); i < (g + 1) * static_cast<size_t>(d); ++i)
+        EXPECT_NEAR(out[i], expected.out[i], 0.00196 * expected.sum[g] * largest + 1e-5) << "round " << round;
     }
   }
 }
