@@ -111,6 +111,37 @@ TEST(Visibility, MaskAndEvictionAreOneRule) {
   }));
 }
 
+// A rule under which slots come back: multiples of a number that changes with the query, and the last three.
+class ComesBack : public Visibility {
+ public:
+  bool monotone() const override { return false; }
+  bool visible(int64_t query, const Slot& slot) const override {
+    return query - slot.position < 3 || slot.position % (2 + query % 4) == 0;
+  }
+};
+
+TEST(Visibility, SlotsThatComeBackAreNeverEvicted) {
+  EXPECT_TRUE(rc::check("not monotone", [] {
+    const ComesBack rule;
+    const auto text = slots_at(0, *rc::gen::inRange<int64_t>(1, 40));
+    SlotTable table;
+    std::vector<std::set<int64_t>> read;
+    for (const int64_t count : random_chunks(static_cast<int64_t>(text.size()))) {
+      const int64_t seen = table.size();
+      RC_ASSERT(never_visible_again(rule, table, seen).empty());
+      const auto own = std::span(text).subspan(static_cast<size_t>(seen), static_cast<size_t>(count));
+      const at::Tensor mask = visibility_mask(rule, table, own);
+      for (int64_t t = 0; t < count; ++t) {
+        auto& set = read.emplace_back();
+        for (int64_t j = 0; j <= seen + t; ++j)
+          if (!mask.defined() || mask[0][0][t][j].item<bool>()) set.insert(j);
+      }
+      for (const Slot& slot : own) table.append(slot);
+    }
+    RC_ASSERT(read == by_definition(rule, text));
+  }));
+}
+
 TEST(Visibility, KeepAllNeverNeedsAMask) {
   const KeepAll rule;
   const auto text = slots_at(0, 20);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/fields.h"
@@ -32,8 +33,23 @@ class Method {
   virtual bool same_for_any_chunks() const { return true; }
   // True: keeping depends on where utterances end, so that whoever reads a dialogue must feed it utterance by utterance.
   virtual bool reads_utterances() const { return false; }
+  // The least budget that open_stream() takes with default parameters; it refuses less.
+  virtual int64_t smallest_budget() const { return 1; }
+  // True: a feed of one token alone is part of an answer, so it adds a slot and evicts nothing (SnapKV as published).
+  // The next longer feed brings the slots back to expected_slots().
+  virtual bool adds_single_tokens() const { return false; }
   // The largest number of slots that stay under `options` after n tokens; the contract test holds streams to it.
   virtual int64_t expected_slots(const StreamOptions& options, int64_t tokens) const = 0;
+  // Accounting::memory_bytes after n tokens were fed without asking for logits: at least and at most. By default keys
+  // and values of the slots and nothing else; methods that keep something else (text, an index) say what it costs.
+  virtual std::pair<int64_t, int64_t> expected_bytes(const StreamOptions& options, int64_t tokens,
+                                                     int64_t slot_bytes) const {
+    const int64_t bytes = expected_slots(options, tokens) * slot_bytes;
+    return {bytes, bytes};
+  }
+  // True: a feed that asks for the last logits is a question, and what is read depends on it. LogitRows::all reads text
+  // as text.
+  virtual bool query_aware() const { return false; }
   // Throws UsageError for parameters or budgets that make no sense (what, and the smallest that does).
   virtual std::unique_ptr<Stream> open_stream(std::shared_ptr<const Decoder> decoder,
                                               const StreamOptions& options) const = 0;
