@@ -8,7 +8,7 @@ _steno_methods() {
 
 _steno() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-  local verbs="generate ask tokenize inspect methods"
+  local verbs="generate ask report tokenize inspect methods"
   local common="--help --model --device --dtype --threads --seed --json --quiet --verbose --config"
   local answers="--temperature --top-k --top-p --min-p --repetition-penalty --max-new-tokens --stop --system --chat-format"
   local memory="--method --budget --chunk --param"
@@ -16,7 +16,7 @@ _steno() {
   COMPREPLY=()
 
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in generate | ask | tokenize | inspect | methods) verb=$word && break ;; esac
+    case $word in generate | ask | report | tokenize | inspect | methods) verb=$word && break ;; esac
   done
   if [ -z "$verb" ]; then
     mapfile -t COMPREPLY < <(compgen -W "$verbs --help --version" -- "$current")
@@ -24,7 +24,7 @@ _steno() {
   fi
 
   case $previous in
-    --model | --config | --prompt-file) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
+    --model | --config | --prompt-file | --out | --svg) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
     --method) mapfile -t COMPREPLY < <(compgen -W "$(_steno_methods)" -- "$current") && return ;;
     --device) mapfile -t COMPREPLY < <(compgen -W "cpu cuda" -- "$current") && return ;;
     --dtype) mapfile -t COMPREPLY < <(compgen -W "bf16 f32" -- "$current") && return ;;
@@ -33,13 +33,14 @@ _steno() {
       return
       ;;
     --threads | --seed | --temperature | --top-k | --top-p | --min-p | --repetition-penalty | --max-new-tokens | --stop | \
-      --system | --budget | --chunk | --param | --question | --prompt | --logprobs) return ;;
+      --system | --budget | --chunk | --param | --question | --prompt | --logprobs | --text-limit) return ;;
   esac
 
   local flags
   case $verb in
     generate) flags="--prompt-file --prompt --chat --echo --logprobs $memory $answers" ;;
     ask) flags="--question $memory $answers" ;;
+    report) flags="--out --svg --text-limit" ;;
     tokenize) flags="--decode --no-special" ;;
     inspect) flags="--all" ;;
     methods) flags="--names" ;;

@@ -41,7 +41,7 @@ def complete(*words):
 
 class CompletionTest(unittest.TestCase):
     def test_help_was_understood(self):
-        self.assertEqual(set(verbs()), {"generate", "ask", "tokenize", "inspect", "methods"})
+        self.assertEqual(set(verbs()), {"generate", "ask", "report", "tokenize", "inspect", "methods"})
         self.assertIn("--question", flags("ask"))
         self.assertIn("--prompt-file", flags("generate"))
 

@@ -20,6 +20,7 @@ std::vector<std::unique_ptr<Verb>> make_verbs(CLI::App& root) {
   std::vector<std::unique_ptr<Verb>> verbs;
   verbs.push_back(make_generate(root));
   verbs.push_back(make_ask(root));
+  verbs.push_back(make_report_verb(root));
   verbs.push_back(make_tokenize(root));
   verbs.push_back(make_inspect(root));
   verbs.push_back(make_methods(root));
@@ -93,7 +94,7 @@ class Program {
       apply_common_flags(verb->common());
       return verb->run(out_);
     }
-    throw UsageError("steno: name a verb: generate, ask, tokenize, inspect or methods ('steno --help' says more)");
+    throw UsageError("steno: name a verb: generate, ask, report, tokenize, inspect or methods ('steno --help' says more)");
   }
 
   // One line, and with --json the one object that was promised.

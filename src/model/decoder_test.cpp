@@ -107,13 +107,18 @@ TEST_F(DecoderTest, CapturesHaveTheirShapesAndMeaning) {
     Input in = input_of(ids.slice(1, kRows));
     in.rows = rows_of(*decoder, ids.slice(1, 0, kRows));
     in.row_positions = {range(0, kRows)};
-    in.capture = {
-        .hidden = true, .attention_input = true, .queries = true, .kv = true, .unrotated_keys = true, .mass = true};
+    in.capture = {.hidden = true,
+                  .attention_input = true,
+                  .queries = true,
+                  .kv = true,
+                  .unrotated_keys = true,
+                  .unrotated_queries = true,
+                  .mass = true};
     const Output out = decoder->run(in);
     const auto layers = static_cast<size_t>(c.layers);
     ASSERT_EQ(out.hidden_states.size(), layers + 1);
-    for (const size_t count :
-         {out.attention_inputs.size(), out.queries.size(), out.kv.size(), out.unrotated_keys.size(), out.mass.size()})
+    for (const size_t count : {out.attention_inputs.size(), out.queries.size(), out.kv.size(),
+                               out.unrotated_keys.size(), out.unrotated_queries.size(), out.mass.size()})
       ASSERT_EQ(count, layers);
     using Sizes = std::vector<int64_t>;
     EXPECT_EQ(out.hidden.sizes(), (Sizes{kBatch, kSteps, c.d_model}));
@@ -129,6 +134,7 @@ TEST_F(DecoderTest, CapturesHaveTheirShapesAndMeaning) {
       EXPECT_EQ(out.kv[i].v.sizes(), (Sizes{kBatch, c.kv_heads, kSteps, c.d_h}));
       EXPECT_EQ(out.kv[i].k.sizes(), out.kv[i].v.sizes());
       EXPECT_TRUE(at::equal(decoder->rotate(layer, out.unrotated_keys[i], positions), out.kv[i].k));
+      EXPECT_TRUE(at::equal(decoder->rotate(layer, out.unrotated_queries[i], positions), out.queries[i]));
       // Mass against a plain softmax over the captured queries and keys.
       const at::Tensor keys = at::cat({in.rows[i].k, out.kv[i].k}, 2).repeat_interleave(c.heads / c.kv_heads, 1);
       at::Tensor open = distance >= 0;
@@ -144,7 +150,8 @@ TEST_F(DecoderTest, CapturesHaveTheirShapesAndMeaning) {
     const Output plain = decoder->run(in);
     EXPECT_TRUE(at::equal(plain.logits, out.logits));
     EXPECT_TRUE(plain.hidden_states.empty() && plain.attention_inputs.empty() && plain.queries.empty() &&
-                plain.kv.empty() && plain.unrotated_keys.empty() && plain.mass.empty());
+                plain.kv.empty() && plain.unrotated_keys.empty() && plain.unrotated_queries.empty() &&
+                plain.mass.empty());
   }
 }
 
