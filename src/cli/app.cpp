@@ -20,6 +20,7 @@ std::vector<std::unique_ptr<Verb>> make_verbs(CLI::App& root) {
   std::vector<std::unique_ptr<Verb>> verbs;
   verbs.push_back(make_generate(root));
   verbs.push_back(make_ask(root));
+  verbs.push_back(make_chat(root));
   verbs.push_back(make_report_verb(root));
   verbs.push_back(make_tokenize(root));
   verbs.push_back(make_inspect(root));

@@ -6,8 +6,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/interrupt.h"
-#include "io/safetensors.h"
+#include "memory/stream_frame.h"
 
 namespace steno {
 namespace {
@@ -26,21 +25,11 @@ class CacheStream : public Stream {
   FeedResult feed(std::span<const TokenId> tokens, LogitRows logits,
                   const std::function<void(int64_t)>& progress) override {
     const c10::InferenceMode inference;
-    check_ids(tokens);
+    check_token_ids(tokens, decoder_->config().vocab);
     FeedResult result{seen_, {}};
-    std::vector<at::Tensor> parts;
-    const auto count = static_cast<int64_t>(tokens.size());
-    for (int64_t done = 0; done < count;) {
-      if (interrupted()) throw Interrupted("interrupted after reading {} of {} tokens", done, count);
-      const int64_t steps = std::min(config_.chunk_size, count - done);
-      const bool last = done + steps == count;
-      const LogitRows wanted = logits == LogitRows::last && !last ? LogitRows::none : logits;
-      const at::Tensor out = read_chunk(tokens.subspan(static_cast<size_t>(done), static_cast<size_t>(steps)), wanted);
-      if (out.defined()) parts.push_back(out.squeeze(0));
-      done += steps;
-      if (progress) progress(done);
-    }
-    if (!parts.empty()) result.logits = parts.size() == 1 ? parts[0] : at::cat(parts, 0);
+    result.logits =
+        feed_in_chunks(tokens, logits, config_.chunk_size, progress,
+                       [&](std::span<const TokenId> chunk, LogitRows rows) { return read_chunk(chunk, rows); });
     if (logits == LogitRows::last) result.first_position = seen_ - 1;
     return result;
   }
@@ -77,12 +66,7 @@ class CacheStream : public Stream {
     if (start > 0) a.slots_by_role["start"] = start;
     if (bank_.size() > start) a.slots_by_role[config_.packed_limit > 0 ? "recent" : "token"] = bank_.size() - start;
     a.reading = fmt::format("chunks of {}, each row reads what it would token by token", config_.chunk_size);
-    int64_t next = 0;
-    for (const int64_t position : kept_positions(0, 0)) {
-      if (position > next) a.dropped_ranges.emplace_back(next, position - 1);
-      next = position + 1;
-    }
-    if (next < seen_) a.dropped_ranges.emplace_back(next, seen_ - 1);
+    a.dropped_ranges = ranges_without(kept_positions(0, 0), seen_);
     return a;
   }
 
@@ -98,55 +82,19 @@ class CacheStream : public Stream {
   }
 
   void save(const std::string& path, const Identity& identity) const override {
-    std::map<std::string, std::string> metadata = {{"format", "steno.stream"},
-                                                   {"format_version", "1"},
-                                                   {"method", config_.method},
-                                                   {"method_version", std::to_string(config_.version)},
-                                                   {"tokens_seen", std::to_string(seen_)},
-                                                   {"segment", std::to_string(segment_)},
-                                                   {"step", std::to_string(step_)},
-                                                   {"cut", std::to_string(cut_)},
-                                                   {"peak_slots", std::to_string(peak_slots_)}};
-    for (const auto& [name, value] : config_.params) metadata["param." + name] = value;
-    for (const auto& [name, hash] : identity) metadata["identity." + name] = hash;
-    write_safetensors(path, bank_.save(), metadata);
+    save_stream(
+        path, kind(), identity,
+        {{"tokens_seen", seen_}, {"segment", segment_}, {"step", step_}, {"cut", cut_}, {"peak_slots", peak_slots_}},
+        bank_.save());
   }
 
   void load(const std::string& path, const Identity& identity) override {
-    const auto file = SafetensorsFile::open(path);
-    const auto& metadata = file->metadata();
-    const auto value = [&](const std::string& key) {
-      const auto found = metadata.find(key);
-      if (found == metadata.end()) throw InputError("[load] {}: not a saved stream ('{}' is missing)", path, key);
-      return found->second;
-    };
-    const auto expect = [&](const std::string& key, const std::string& expected) {
-      if (value(key) != expected)
-        throw InputError("[load] {}: {} is '{}', this stream has '{}'", path, key, value(key), expected);
-    };
-    const auto count = [&](const std::string& key) {
-      int64_t number = -1;
-      try {
-        number = parse_int("load", key, value(key));
-      } catch (const UsageError&) {
-      }
-      if (number < 0 || number > int64_t{1} << 60)
-        throw InputError("[load] {}: {} is '{}', which is no count", path, key, value(key));
-      return number;
-    };
-    expect("format", "steno.stream");
-    expect("format_version", "1");
-    expect("method", config_.method);
-    expect("method_version", std::to_string(config_.version));
-    for (const auto& [name, text] : config_.params) expect("param." + name, text);
-    for (const auto& [name, hash] : identity) expect("identity." + name, hash);
-    std::vector<std::pair<std::string, at::Tensor>> tensors;
-    for (const auto& entry : file->entries()) tensors.emplace_back(entry.name, file->tensor(entry.name));
-    const int64_t seen = count("tokens_seen"), segment = count("segment"), step = count("step"),
-                  peak = count("peak_slots"), cut = count("cut");
+    const SavedStream file(path, kind(), identity);
+    const int64_t seen = file.count("tokens_seen"), segment = file.count("segment"), step = file.count("step"),
+                  peak = file.count("peak_slots"), cut = file.count("cut");
     try {
       Bank bank(decoder_->config(), decoder_->compute_dtype(), decoder_->device());
-      bank.load(tensors);
+      bank.load(file.tensors());
       check_positions(bank.table(), seen, cut);
       bank_ = std::move(bank);
     } catch (const InputError& error) {
@@ -156,6 +104,7 @@ class CacheStream : public Stream {
   }
 
  private:
+  StreamKind kind() const { return {config_.method, config_.version, config_.params}; }
   CacheStream(const CacheStream& other)
       : decoder_(other.decoder_),
         rule_(other.rule_),
@@ -182,12 +131,6 @@ class CacheStream : public Stream {
     }
     for (int64_t row = 0; row < std::min(config_.start, seen); ++row)
       if (row >= table.size() || table[row].position != row) throw InputError("row {} is not token {}", row, row);
-  }
-
-  void check_ids(std::span<const TokenId> tokens) const {
-    const int64_t vocab = decoder_->config().vocab;
-    for (const TokenId id : tokens)
-      if (id < 0 || id >= vocab) throw InputError("[stream] token id {} is outside the vocabulary of {}", id, vocab);
   }
 
   at::Tensor read_chunk(std::span<const TokenId> tokens, LogitRows logits) {

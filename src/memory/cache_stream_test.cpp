@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "io/mutate_test_util.h"
 #include "io/safetensors.h"
+#include "memory/stream_frame.h"
 #include "model/loader.h"
 
 namespace steno {
@@ -57,6 +58,12 @@ TEST(CacheStream, RulesThatLookAtScoresAreRefused) {
   EXPECT_THROW(open_cache_stream(tiny(), std::make_shared<ByMass>(), {}), c10::Error);
 }
 
+// A file with a checksum that fits, so that what is behind it is looked at.
+void rewrite(const std::string& path, const NamedTensors& tensors, std::map<std::string, std::string> metadata) {
+  metadata["checksum"] = stream_checksum(metadata, tensors);
+  write_safetensors(path, tensors, metadata);
+}
+
 TEST(CacheStream, ASavedTableThatCannotBeIsRefused) {
   const auto decoder = tiny();
   const std::string path = saved_file(decoder);
@@ -69,7 +76,7 @@ TEST(CacheStream, ASavedTableThatCannotBeIsRefused) {
     for (const auto& entry : whole->entries())
       tensors.emplace_back(entry.name,
                            entry.name == "slot.position" ? at::tensor(changed, at::kLong) : whole->tensor(entry.name));
-    write_safetensors(other, tensors, whole->metadata());
+    rewrite(other, tensors, whole->metadata());
     const auto stream = open(decoder);
     try {
       stream->load(other);
@@ -100,32 +107,51 @@ TEST(CacheStream, ASavedTableThatCannotBeIsRefused) {
   EXPECT_EQ(with(0, 2), "row 0 is not token 0");
 }
 
-// Damaged anywhere, a file loads as some memory or is refused; a stream that loaded it can go on.
-TEST(CacheStream, DamagedFilesAreRefusedOrLoad) {
+// Damaged anywhere, a file is refused; with a checksum that fits the damage it loads as some memory or is refused, and
+// a stream that loaded it can go on.
+TEST(CacheStream, DamagedFilesAreRefused) {
   const auto decoder = tiny();
   const std::string path = saved_file(decoder);
   std::ifstream in(path, std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(in), {}};
   const std::string damaged = testing::TempDir() + "/cache_stream_damaged.safetensors";
-  test::Mutator mutate(1);
-  int refused = 0;
-  for (int i = 0; i < 1500; ++i) {
-    std::ofstream(damaged, std::ios::binary | std::ios::trunc) << mutate(bytes);
+  const auto refused = [&] {
     const auto stream = open(decoder);
     try {
       stream->load(damaged);
     } catch (const InputError&) {
-      ++refused;
       EXPECT_EQ(stream->tokens_seen(), 0);
-      continue;
+      return true;
     }
     const Accounting a = stream->accounting();
     EXPECT_GE(a.dropped_tokens, 0);
     EXPECT_EQ(stream->feed(some_ids(5), LogitRows::last).logits.size(0), 1);
     EXPECT_EQ(stream->tokens_seen(), a.source_tokens + 5);
+    return false;
+  };
+  test::Mutator mutate(1);
+  int loaded = 0, sealed = 0, sealed_loaded = 0;
+  for (int i = 0; i < 1500; ++i) {
+    const std::string changed = mutate(bytes);
+    if (changed == bytes) continue;
+    std::ofstream(damaged, std::ios::binary | std::ios::trunc) << changed;
+    loaded += !refused();
+    std::shared_ptr<const SafetensorsFile> file;
+    try {
+      file = SafetensorsFile::open(damaged);
+      NamedTensors tensors;
+      for (const auto& entry : file->entries()) tensors.emplace_back(entry.name, file->tensor(entry.name).clone());
+      rewrite(damaged, tensors, file->metadata());
+    } catch (const std::exception&) {
+      continue;
+    }
+    ++sealed;
+    sealed_loaded += !refused();
   }
-  EXPECT_GT(refused, 500);
-  EXPECT_LT(refused, 1500);
+  EXPECT_EQ(loaded, 0);
+  EXPECT_GT(sealed, 100);
+  EXPECT_GT(sealed_loaded, 0);
+  EXPECT_LT(sealed_loaded, sealed);
 }
 
 }  // namespace

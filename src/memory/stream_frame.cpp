@@ -1,11 +1,13 @@
 #include "memory/stream_frame.h"
 
 #include <ATen/ATen.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "io/file_hash.h"
 
 namespace steno {
 
@@ -44,6 +46,20 @@ std::vector<std::pair<int64_t, int64_t>> ranges_without(std::span<const int64_t>
   return ranges;
 }
 
+std::string stream_checksum(const std::map<std::string, std::string>& metadata, const NamedTensors& tensors) {
+  std::map<std::string, std::string> parts;  // by name: the order in a file is not the order of saving
+  for (const auto& [name, value] : metadata)
+    if (name != "checksum") parts["m " + name] = value;
+  for (const auto& [name, tensor] : tensors) {
+    const at::Tensor data = tensor.to(at::kCPU).contiguous();
+    parts["t " + name] = fmt::format("{} [{}] {}", toString(data.scalar_type()), fmt::join(data.sizes(), " "),
+                                     hash_bytes({static_cast<const char*>(data.const_data_ptr()), data.nbytes()}));
+  }
+  std::string text;
+  for (const auto& [name, value] : parts) text += fmt::format("{} {} {}\n", name, value.size(), value);
+  return hash_bytes(text);
+}
+
 void save_stream(const std::string& path, const StreamKind& kind, const Identity& identity,
                  const std::map<std::string, int64_t>& counts, const NamedTensors& tensors) {
   std::map<std::string, std::string> metadata = {{"format", "steno.stream"},
@@ -53,6 +69,7 @@ void save_stream(const std::string& path, const StreamKind& kind, const Identity
   for (const auto& [name, number] : counts) metadata[name] = std::to_string(number);
   for (const auto& [name, value] : kind.params) metadata["param." + name] = value;
   for (const auto& [name, hash] : identity) metadata["identity." + name] = hash;
+  metadata["checksum"] = stream_checksum(metadata, tensors);
   write_safetensors(path, tensors, metadata);
 }
 
@@ -64,11 +81,16 @@ SavedStream::SavedStream(const std::string& path, const StreamKind& kind, const 
   };
   expect("format", "steno.stream");
   expect("format_version", "1");
+  for (const auto& entry : file_->entries()) tensors_.emplace_back(entry.name, file_->tensor(entry.name));
+  if (value("checksum") != stream_checksum(file_->metadata(), tensors_))
+    throw InputError("[load] {}: the file is damaged: its contents and its checksum differ", path_);
   expect("method", kind.method);
   expect("method_version", std::to_string(kind.version));
   for (const auto& [name, text] : kind.params) expect("param." + name, text);
-  for (const auto& [name, hash] : identity) expect("identity." + name, hash);
-  for (const auto& entry : file_->entries()) tensors_.emplace_back(entry.name, file_->tensor(entry.name));
+  for (const auto& [name, hash] : identity)
+    if (value("identity." + name) != hash)
+      throw InputError("[load] {}: saved under another {} (its hash is {}, here it is {})", path_, name,
+                       value("identity." + name), hash);
 }
 
 const std::string& SavedStream::value(const std::string& name) const {

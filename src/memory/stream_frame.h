@@ -38,11 +38,15 @@ struct StreamKind {
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
+// XXH3-128 over all metadata (but "checksum" itself) and all tensors: name, type, shape and bytes.
+std::string stream_checksum(const std::map<std::string, std::string>& metadata, const NamedTensors& tensors);
+
+// With the metadata "checksum".
 void save_stream(const std::string& path, const StreamKind& kind, const Identity& identity,
                  const std::map<std::string, int64_t>& counts, const NamedTensors& tensors);
 
-// A file written by save_stream, opened and compared with what the stream is. Every error is an InputError that names
-// the file.
+// A file written by save_stream, opened and compared with what the stream is. A file that was cut or changed is refused
+// by its checksum. Every error is an InputError that names the file.
 class SavedStream {
  public:
   SavedStream(const std::string& path, const StreamKind& kind, const Identity& identity);
