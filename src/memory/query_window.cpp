@@ -36,9 +36,4 @@ int64_t QueryWindow::bytes() const {
   return bytes;
 }
 
-void QueryWindow::clear() {
-  pieces_.clear();
-  held_ = 0;
-}
-
 }  // namespace steno

@@ -17,7 +17,6 @@ class QueryWindow {
   int64_t size() const;
   at::Tensor layer(int64_t layer) const;  // [1, H, size, d_h]
   int64_t bytes() const;
-  void clear();
 
  private:
   int64_t tokens_, held_ = 0;

@@ -4,9 +4,14 @@
 
 namespace steno {
 
+void check_count(const Method& method, const std::string& parameter, int64_t value, int64_t least) {
+  constexpr int64_t kMost = int64_t{1} << 40;  // sums of such numbers are far from overflow
+  if (value < least || value > kMost)
+    throw UsageError("[{}] {} is {}; it must be from {} to {}", method.name(), parameter, value, least, kMost);
+}
+
 ScoreStreamConfig score_stream_config(const Method& method, const StreamOptions& options, const ScoreParams& common,
                                       const FieldValues& params, int64_t smallest, const std::string& parts) {
-  if (common.start < 0) throw UsageError("[{}] start is {}; it must be 0 or more", method.name(), common.start);
   const int64_t budget = score_budget(options);
   if (budget < smallest)
     throw UsageError("[{}] budget is {}{}; it must be at least {}", method.name(), budget,

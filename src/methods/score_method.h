@@ -19,6 +19,9 @@ struct ScoreParams {
 
 inline int64_t score_budget(const StreamOptions& options) { return options.budget == 0 ? 1024 : options.budget; }
 
+// Throws UsageError unless the value of a parameter that counts tokens is at least `least`, and reasonable.
+void check_count(const Method& method, const std::string& parameter, int64_t value, int64_t least);
+
 // `params`: all parameters of the method, for saved files. `smallest`: the least budget that has room for the parts
 // named in `parts` ("4 start and 32 grace slots"; empty: there are none). Throws UsageError.
 ScoreStreamConfig score_stream_config(const Method& method, const StreamOptions& options, const ScoreParams& common,

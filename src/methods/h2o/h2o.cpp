@@ -41,6 +41,7 @@ class H2o : public Method {
     if (!(params.recent >= 0 && params.recent <= 1))
       throw UsageError("[h2o] recent is {}; it is a share from 0 to 1", params.recent);
     const int64_t start = params.common.start;
+    check_count(*this, "start", start, 0);
     const auto config = score_stream_config(*this, options, params.common, field_values(params), start + 2,
                                             fmt::format("{} start slots, a heavy hitter and the newest token", start));
     ScoredBudget budget{.slots = config.budget, .start = start};

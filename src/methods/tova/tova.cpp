@@ -47,6 +47,7 @@ class Tova : public Method {
     Params params;
     set_fields(name(), params, options.params);
     const int64_t start = params.common.start;
+    check_count(*this, "start", start, 0);
     const auto config = score_stream_config(*this, options, params.common, field_values(params), start + 1,
                                             start > 0 ? fmt::format("{} start slots", start) : "");
     return open_score_stream(std::move(decoder),

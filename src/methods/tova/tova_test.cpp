@@ -51,6 +51,33 @@ TEST(Tova, OneSlotLeavesPerTokenAndAllHeadsOfALayerAgree) {
   EXPECT_TRUE(layers_differ);
 }
 
+// No rule protects the first token; on a model that uses it as a sink it stays because it is attended to.
+TEST(Tova, TheFirstTokenSurvivesOnAModelWithASink) {
+  const char* named = std::getenv("STENO_MODEL");
+  const std::filesystem::path path =
+      named && *named ? std::filesystem::path(named)
+                      : std::filesystem::path(STENO_SOURCE_DIR) / "models/SmolLM2-135M-Instruct.Q4_1.gguf";
+  if (!std::filesystem::exists(path))
+    GTEST_SKIP() << "the default model is absent; 'make model' fetches it, or set STENO_MODEL";
+  const Model model = load_model(path);
+  std::string text;
+  for (int i = 0; i < 12; ++i)
+    text += "The old house stood at the end of the lane, and nobody in the village remembered who had built it. ";
+  const auto ids = model.tokenizer->encode(text);
+  ASSERT_GT(ids.size(), 200u);
+  const auto stream = tova_method()->open_stream(model.decoder, {.budget = 32, .chunk_size = 16});
+  stream->feed(ids, LogitRows::none);
+  const int64_t layers = model.decoder->config().layers;
+  int64_t first = 0, second = 0;
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    const auto kept = stream->kept_positions(layer, 0);
+    first += kept[0] == 0;
+    second += std::count(kept.begin(), kept.end(), 1);
+  }
+  EXPECT_GT(first, layers * 3 / 4) << "of " << layers;
+  EXPECT_LT(second, first / 2) << "it is not that old tokens stay";
+}
+
 TEST(Tova, TooSmallABudgetIsAUsageError) {
   const auto decoder = test::tiny_decoder("llama_tied");
   EXPECT_NO_THROW(tova_method()->open_stream(decoder, {.budget = 1}));
