@@ -3,13 +3,10 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "io/chat_format.h"
+#include "io/prompt.h"
 
 namespace steno {
 namespace {
-
-// Where the message stands in a rendered conversation.
-constexpr std::string_view kPlace = "\x02place\x03";
 
 void append(std::vector<TokenId>& ids, const std::vector<TokenId>& more) {
   ids.insert(ids.end(), more.begin(), more.end());
@@ -27,14 +24,12 @@ PromptEncoder::PromptEncoder(std::shared_ptr<const Tokenizer> tokenizer, const s
   chat_ = true;
   if (form == "chat" && tokenizer_->chat_template().empty())
     throw InputError("[eval] this model has no chat template; use the plain form, or name a format");
-  const ChatFormat format = form == "chat" ? ChatFormat::detect(tokenizer_->chat_template()) : ChatFormat::named(form);
+  const ChatFormat format = choose_chat_format(*tokenizer_, form == "chat" ? "" : form);
   id_ = "chat/" + format.name();
   stops_ = format.stops();
-  const std::string frame = format.render({{"user", std::string(kPlace)}}, true);
-  const size_t place = frame.find(kPlace);
-  const EncodeOptions special{.add_special = false, .parse_special = true};
-  head_ = tokenizer_->encode(frame.substr(0, place), special);
-  tail_ = tokenizer_->encode(frame.substr(place + kPlace.size()), special);
+  const Frame frame = user_frame(format, "");
+  head_ = tokenizer_->encode(frame.before, {.add_special = frame.add_special, .parse_special = true});
+  tail_ = tokenizer_->encode(frame.after, {.add_special = false, .parse_special = true});
 }
 
 std::vector<TokenId> PromptEncoder::text(std::string_view text) const {

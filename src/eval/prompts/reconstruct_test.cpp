@@ -13,8 +13,10 @@ namespace {
 
 using test::plain_encoder;
 
-ReconstructPrompt build(const ReconstructSpec& spec, uint64_t seed = 3) {
-  return build_reconstruct(plain_encoder(), test::prose(), spec, seed);
+ReconstructPrompt build(const ReconstructSpec& spec, uint64_t seed = 3, const std::string& trigger = "",
+                        int64_t demonstrations = 2) {
+  const CopyFrame frame = copy_frame(plain_encoder().tokenizer(), "plain", demonstrations, trigger);
+  return build_reconstruct(plain_encoder(), test::prose(), frame, spec, seed);
 }
 
 std::multiset<std::string> words_of(const std::string& text) {
@@ -27,35 +29,50 @@ std::multiset<std::string> words_of(const std::string& text) {
 TEST(Reconstruct, TextHasExactlyTheAskedTokens) {
   for (const TextKind kind : {TextKind::natural, TextKind::shuffled, TextKind::random})
     for (const int64_t n : {16, 64, 300}) {
-      const ReconstructPrompt built = build({.kind = kind, .tokens = n, .before = "Text: ", .trigger = "\nAgain: "});
+      const ReconstructPrompt built = build({.kind = kind, .tokens = n});
       EXPECT_EQ(static_cast<int64_t>(built.expected.size()), n);
       const TokenRange range = built.prompt.needles.at(0);
       EXPECT_EQ(range.last - range.first + 1, n);
       EXPECT_EQ(std::vector<TokenId>(built.prompt.context_ids.begin() + range.first, built.prompt.context_ids.end()),
                 built.expected);
       EXPECT_EQ(built.max_new_tokens, (n * 12 + 9) / 10 + 10);
-      EXPECT_EQ(built.prompt.context, "Text: " + built.prompt.references.at(0));
-      EXPECT_EQ(plain_encoder().tokenizer().decode(built.prompt.question_ids), "\nAgain: ");
+      EXPECT_TRUE(built.prompt.context.ends_with("\n\nText:\n" + built.prompt.references.at(0)));
+      EXPECT_EQ(test::count_of(built.prompt.context, built.prompt.references[0]), 1u);
+      EXPECT_EQ(plain_encoder().tokenizer().decode(built.prompt.question_ids), "\nCopy:\n");
     }
 }
 
 TEST(Reconstruct, HintIsNotScored) {
-  const ReconstructPrompt built = build({.tokens = 40, .trigger = "\n", .hint_tokens = 4});
+  const ReconstructPrompt built = build({.tokens = 40, .hint_tokens = 4}, 3, "", 0);
   EXPECT_EQ(built.expected.size(), 36u);
   EXPECT_EQ(built.prompt.context, built.prompt.answer_prefix + built.prompt.references[0]);
-  EXPECT_EQ(built.prompt.question_ids.size(), 1u + 4);
+  EXPECT_EQ(plain_encoder().tokenizer().decode(built.prompt.question_ids), "\n\n" + built.prompt.answer_prefix);
   EXPECT_EQ(built.max_new_tokens, 44 + 10);  // ceil(43.2) + 10
   EXPECT_THROW(build({.tokens = 4, .hint_tokens = 4}), UsageError);
 }
 
 TEST(Reconstruct, TriggerCanBeAToken) {
-  const ReconstructPrompt built = build({.tokens = 16, .trigger = "<|endoftext|>"});
+  const ReconstructPrompt built = build({.tokens = 16}, 3, "<|endoftext|>", 0);
   EXPECT_EQ(built.prompt.question_ids, std::vector<TokenId>{*plain_encoder().tokenizer().find("<|endoftext|>")});
+  EXPECT_EQ(built.prompt.context_ids, built.expected);
+}
+
+TEST(CopyFrame, ShowsCopiesInTheModelsOwnForm) {
+  const auto tokenizer = test::load_tokenizer("tiny-smollm.gguf");
+  const CopyFrame frame = copy_frame(*tokenizer, "chatml", 1, "");
+  const std::string text = "marble the under 731 window of quickly Trent basket seven";
+  EXPECT_EQ(frame.before, "<|im_start|>user\n" + text + "<|im_end|>\n<|im_start|>assistant\n" + text +
+                              "<|im_end|>\n<|im_start|>user\n");
+  EXPECT_EQ(frame.after, "<|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(tokenizer->decode(frame.before_ids), frame.before);
+  EXPECT_EQ(frame.before_ids.front(), *tokenizer->find("<|im_start|>"));
+  EXPECT_THROW(copy_frame(*tokenizer, "plain", 7, ""), UsageError);
+  EXPECT_THROW(copy_frame(*tokenizer, "poem", 0, ""), UsageError);
 }
 
 TEST(Reconstruct, ShufflingKeepsWordsAndLosesOrder) {
-  const std::string natural = build({.kind = TextKind::natural, .tokens = 60}).prompt.context;
-  const std::string shuffled = build({.kind = TextKind::shuffled, .tokens = 60}).prompt.context;
+  const std::string natural = build({.kind = TextKind::natural, .tokens = 60}, 3, "", 0).prompt.context;
+  const std::string shuffled = build({.kind = TextKind::shuffled, .tokens = 60}, 3, "", 0).prompt.context;
   EXPECT_NE(natural, shuffled);
   const auto a = words_of(natural), b = words_of(shuffled);
   std::vector<std::string> shared;
@@ -69,11 +86,17 @@ TEST(Reconstruct, RandomTokensAreSpread) {
   for (const TokenId id : built.expected) EXPECT_FALSE(plain_encoder().tokenizer().is_special(id));
 }
 
-TEST(Reconstruct, SeedDecidesAndTheTriggerDoesNot) {
+TEST(Reconstruct, SeedDecidesAndTheFrameDoesNot) {
   for (const TextKind kind : {TextKind::natural, TextKind::shuffled, TextKind::random}) {
-    EXPECT_EQ(build({.kind = kind, .trigger = "a"}, 1).expected, build({.kind = kind, .trigger = "b"}, 1).expected);
+    EXPECT_EQ(build({.kind = kind}, 1, "a").expected, build({.kind = kind}, 1, "b", 6).expected);
     EXPECT_NE(build({.kind = kind}, 1).expected, build({.kind = kind}, 4).expected);
   }
+}
+
+TEST(NamesIn, AreLargeWordsInsideSentences) {
+  const std::vector<std::string> expected = {"Dinah", "Alice", "London"};
+  EXPECT_EQ(names_in("The cat Dinah saw Alice. Then I, and Dinah, left London! Where? \"Home,\" they said."), expected);
+  EXPECT_TRUE(names_in("Only the first word. Again so.").empty());
 }
 
 }  // namespace

@@ -1,0 +1,92 @@
+#include "eval/tasks/prompt_run.h"
+
+#include "base/error.h"
+#include "eval/prompts/draw.h"
+
+namespace steno {
+namespace {
+
+// Share of the needles' tokens that some layer or head still holds.
+double kept_share(const std::vector<TokenRange>& needles, const Json& kept) {
+  int64_t all = 0, held = 0;
+  for (const TokenRange& needle : needles) {
+    all += needle.last - needle.first + 1;
+    for (const Json& range : kept) {
+      const int64_t first = std::max(needle.first, range[0].get<int64_t>());
+      const int64_t last = std::min(needle.last, range[1].get<int64_t>());
+      held += std::max<int64_t>(0, last - first + 1);
+    }
+  }
+  return all == 0 ? 0 : static_cast<double>(held) / static_cast<double>(all);
+}
+
+Json range_json(const TokenRange& range) { return Json::array({range.first, range.last}); }
+
+}  // namespace
+
+Prompt to_prompt(const BuiltPrompt& built, const PromptEncoder& encoder, std::string key) {
+  Prompt prompt{.key = std::move(key),
+                .context = built.context_ids,
+                .question = built.question_ids,
+                .closed_book = encoder.context(""),
+                .utterance_ends = built.utterance_ends};
+  prompt.closed_book.insert(prompt.closed_book.end(), built.question_ids.begin(), built.question_ids.end());
+  return prompt;
+}
+
+uint64_t PromptRun::item_seed(size_t item) const { return mix_seeds({seed_, seed_of(items_[item].id)}); }
+
+Json PromptRun::run(size_t item, const Arm& arm, const ItemProgress& progress) {
+  const Asked asked = build(item);
+  GenerateOptions options = greedy(asked.max_new_tokens, asked.stop);
+  options.stop.insert(options.stop.end(), encoder_.stops().begin(), encoder_.stops().end());
+  Answerer answerer(model_, std::move(options));
+  Answer answer = answerer.answer(arm, to_prompt(asked.prompt, encoder_), progress);
+  Json line = score(item, arm, asked, answer.generated);
+  line["question"] = asked.prompt.question + asked.prompt.answer_prefix;
+  line["references"] = asked.prompt.references;
+  line["seed"] = item_seed(item);
+  const bool closed = arm.control == Control::closed_book;
+  if (!asked.prompt.needles.empty() && !closed) {
+    line["needle"] = range_json(asked.prompt.needles.front());
+    if (asked.prompt.needles.size() > 1) {
+      line["needles"] = Json::array();
+      for (const TokenRange& range : asked.prompt.needles) line["needles"].push_back(range_json(range));
+    }
+    line["needle_kept"] = kept_share(asked.prompt.needles, answer.line.at("kept"));
+  }
+  line.update(answer.line);
+  return line;
+}
+
+Filler read_filler(DataFiles& data, const std::string& name) {
+  std::vector<std::string> texts;
+  for (DocumentRecord& record : data.records_of<DocumentRecord>(name, true)) texts.push_back(std::move(record.text));
+  return Filler::natural(data.path(name).filename().string(), texts);
+}
+
+std::vector<std::string> parse_name_list(const std::string& owner, const std::string& name, const std::string& text) {
+  std::vector<std::string> names;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    names.push_back(text.substr(at, comma - at));
+    if (names.back().empty()) throw UsageError("[{}] {}: '{}' has an empty place", owner, name, text);
+    at = comma + 1;
+  }
+  return names;
+}
+
+std::vector<int64_t> parse_positive_list(const std::string& owner, const std::string& name, const std::string& text,
+                                         int64_t least) {
+  std::vector<int64_t> numbers = parse_int_list(owner, name, text);
+  for (const int64_t number : numbers)
+    if (number < least) throw UsageError("[{}] {} must be at least {}, not {}", owner, name, least, number);
+  return numbers;
+}
+
+int64_t trials_per_cell(const std::string& owner, int64_t trials, int64_t limit) {
+  if (trials < 1) throw UsageError("[{}] trials must be at least 1, not {}", owner, trials);
+  return limit > 0 ? std::min(trials, limit) : trials;
+}
+
+}  // namespace steno
