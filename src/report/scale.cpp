@@ -80,15 +80,10 @@ double Scale::operator()(double value) const {
 }
 
 std::vector<double> Scale::ticks(int most) const {
-  switch (kind_) {
-    case ScaleKind::log2:
-      return log2_ticks(low_, high_, most);
-    case ScaleKind::log10:
-      return log10_ticks(low_, high_, most);
-    case ScaleKind::linear:
-      break;
-  }
-  return linear_ticks(low_, high_, most);
+  if (kind_ == ScaleKind::linear) return linear_ticks(low_, high_, most);
+  std::vector<double> ticks = kind_ == ScaleKind::log2 ? log2_ticks(low_, high_, most) : log10_ticks(low_, high_, most);
+  // Within a narrow range hardly a power lies, and a logarithm is nearly straight.
+  return ticks.size() < 2 ? linear_ticks(low_, high_, most) : ticks;
 }
 
 void widen_to_ticks(double& low, double& high, int most) {

@@ -154,21 +154,23 @@
     const head = make("h4", {}, data.arms[item.a], make("span", { class: "id" }, text(item.i)));
     if (verdict) head.append(make("span", { class: `verdict ${verdict}` }, { right: "✓ right", wrong: "✗ wrong" }[verdict] || verdict));
     const list = make("dl");
-    const add = (name, ...content) => list.append(make("dt", {}, name), make("dd", {}, ...content));
-    if (item.z) add("Skipped", item.z);
-    if (item.q !== undefined) add("Question", make("div", { class: "text" }, text(item.q)));
-    if (text(item.p) || item.r) add("Answer", make("div", { class: "text" }, text(item.p) || "(empty)"));
-    if (item.r) add(item.r.length === 1 ? "Reference" : `References (${item.r.length})`,
+    const entry = (wide, name, kind, ...content) =>
+      make("div", wide ? { class: "wide" } : {}, make("dt", {}, name), make("dd", kind ? { class: kind } : {}, ...content));
+    const add = (wide, name, ...content) => list.append(entry(wide, name, "", ...content));
+    if (item.z) add(true, "Skipped", item.z);
+    if (item.q !== undefined) add(true, "Question", make("div", { class: "text" }, text(item.q)));
+    if (text(item.p) || item.r) add(false, "Answer", make("div", { class: "text" }, text(item.p) || "(empty)"));
+    if (item.r) add(false, item.r.length === 1 ? "Reference" : `References (${item.r.length})`,
                     make("div", { class: "text" }, item.r.map(text).join("\n")));
     if (item.t && (item.kn !== undefined || item.n))
-      add(`What was kept of ${count(item.t)} tokens`, strip(item), make("div", { class: "meta" }, ...keptInWords(item)));
-    if (scores) add("Scores", make("div", { class: "meta" }, scores));
+      add(true, `What was kept of ${count(item.t)} tokens`, strip(item), make("div", { class: "meta" }, ...keptInWords(item)));
+    if (scores) add(true, "Scores", make("div", { class: "meta" }, scores));
     const more = make("dl");
     for (const [title, object] of [["Accounting", item.m], ["Time", item.d]])
-      if (object) more.append(make("dt", {}, title), make("dd", { class: "meta" }, Object.entries(object).map(([name, value]) =>
+      if (object) more.append(entry(true, title, "meta", Object.entries(object).map(([name, value]) =>
         `${name} ${typeof value === "number" ? short(value) : typeof value === "string" ? value : JSON.stringify(value)}`).join(", ")));
     for (const [name, number] of Object.entries(item.x || {}))
-      more.append(make("dt", {}, name), make("dd", {}, make("div", { class: "text" }, text(number))));
+      more.append(entry(true, name, "", make("div", { class: "text" }, text(number))));
     const box = make("article", { class: "card" }, head, list);
     if (more.childElementCount) box.append(make("details", {}, make("summary", {}, "More"), more));
     if (data.arms.length > 1)
