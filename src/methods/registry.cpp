@@ -1,8 +1,17 @@
 #include <algorithm>
 
+#include "methods/bigbird/bigbird.h"
 #include "methods/dense/dense.h"
+#include "methods/fifo/fifo.h"
+#include "methods/h2o/h2o.h"
+#include "methods/lfa/lfa.h"
+#include "methods/lra/lra.h"
 #include "methods/method.h"
+#include "methods/recompute/recompute.h"
+#include "methods/retrieval/retrieval.h"
+#include "methods/snapkv/snapkv.h"
 #include "methods/streaming_llm/streaming_llm.h"
+#include "methods/tova/tova.h"
 #include "methods/window/window.h"
 
 namespace steno {
@@ -12,6 +21,15 @@ const std::vector<const Method*>& methods() {
       dense_method(),
       window_method(),
       streaming_llm_method(),
+      bigbird_method(),
+      tova_method(),
+      h2o_method(),
+      snapkv_method(),
+      fifo_method(),
+      lra_method(),
+      lfa_method(),
+      recompute_method(),
+      retrieval_method(),
   };
   return all;
 }

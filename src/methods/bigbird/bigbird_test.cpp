@@ -37,6 +37,10 @@ class BigBirdModels : public testing::TestWithParam<const char*> {
 // Rows are copied out of the bank from 2 * 12 tokens on (single tokens) and later for chunks: 150 tokens see both.
 TEST_P(BigBirdModels, EqualsTheMaskedForwardAtAnyChunking) {
   const auto ids = test::random_ids(*decoder_, 150, 2);
+  // Layers with a window of their own do not look where draws are.
+  const auto& kinds = decoder_->config().kinds;
+  const bool reads_far =
+      std::any_of(kinds.begin(), kinds.end(), [](const LayerKind& kind) { return kind.window == 0; });
   for (const BigBirdSizes& sizes :
        {BigBirdSizes{7, 1, 4, 0}, BigBirdSizes{1, 0, 2, 5}, BigBirdSizes{5, 2, 0, 0}, BigBirdSizes{30, 3, 9, 1}}) {
     const DrawnByQuery by_query(sizes);
@@ -54,7 +58,7 @@ TEST_P(BigBirdModels, EqualsTheMaskedForwardAtAnyChunking) {
     BigBirdSizes other = sizes;
     other.seed += 1;
     const at::Tensor elsewhere = feed_all(*bigbird_method()->open_stream(decoder_, bigbird(other, "query", 16)), ids);
-    if (sizes.random > 0) EXPECT_GT(relative_difference(elsewhere, expected), 1e-3);
+    if (sizes.random > 0 && reads_far) EXPECT_GT(relative_difference(elsewhere, expected), 1e-3);
     if (sizes.random == 0) EXPECT_LE(relative_difference(elsewhere, expected), 1e-5);
   }
 }
@@ -89,7 +93,7 @@ TEST(BigBird, ReadsItsSpecification) {
   EXPECT_GT(drawn, (2000 - 13) * 4);
   std::set<int64_t> reached;
   for (int64_t i = 1000; i < 2000; ++i)
-    for (const int64_t j : rule.draws(i)) reached.insert(j * 10 / i);
+    for (const int64_t j : rule.draws(i)) reached.insert(j * 10 / (i + 1));
   EXPECT_EQ(reached.size(), 10u);
 }
 
