@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "model/attention_blocks.h"
 #include "model/kernels.h"
 #include "model/kernels_bf16.h"
 
@@ -162,6 +163,7 @@ at::Tensor merge(const Part& a, const Part& b) {
 }
 
 at::Tensor attend_many(const AttentionInput& in) {
+  // ATen's own attention where ours has no kernel: f32, other processors.
   const int64_t steps = in.q.size(2), rows = in.k.size(2);
   const at::Tensor k = in.k.to(in.q.scalar_type()), v = in.v.to(in.q.scalar_type());
   if (in.front == 0) {
@@ -220,9 +222,11 @@ void attention_received(const AttentionInput& in, AttentionReceived& received) {
 }
 
 at::Tensor attend(const AttentionInput& in, AttentionReceived* received) {
-  if (received) attention_received(in, *received);
   const bool records =
       c10::GradMode::is_enabled() && (in.q.requires_grad() || in.k.requires_grad() || in.v.requires_grad());
+  const bool many = in.q.size(2) > kFewQueries;
+  if (!records && in.q.is_cpu() && many && fits_blocks(in)) return attend_blocks(in, received);
+  if (received) attention_received(in, *received);
   if (records) return attend_reference(in);
   if (!in.q.is_cpu()) {
     if (in.front > 0) return attend_reference(in);
@@ -230,7 +234,7 @@ at::Tensor attend(const AttentionInput& in, AttentionReceived* received) {
         at::scaled_dot_product_attention(in.q, repeat_heads(in.k, in.q.size(1)), repeat_heads(in.v, in.q.size(1)),
                                          mask_of_heads(allowed_or_causal(in), in.q.size(1)), 0.0, false, in.scale));
   }
-  return in.q.size(2) <= kFewQueries ? attend_few(in) : attend_many(in);
+  return many ? attend_many(in) : attend_few(in);
 }
 
 }  // namespace steno

@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "model/kernels.h"
@@ -172,6 +173,94 @@ void attend_split_bf16(const uint16_t* q, const uint16_t* q_front, int64_t front
         weigh_head<4>(pairs, values, row_stride, count, d, target);
         break;
     }
+  }
+}
+
+// 2^n * p(r) with a polynomial of degree 5 (Taylor): relative error below 3e-6, far below the rounding to bf16 that
+// follows. -inf gives 0.
+static inline __m512 quick_exp2(__m512 x) {
+  const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m512 r = _mm512_sub_ps(x, n);
+  __m512 p = _mm512_set1_ps(1.3333558146428443e-3f);
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.6181291076284772e-3f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.5504108664821580e-2f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.4022650695910072e-1f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.9314718055994531e-1f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+  return _mm512_scalef_ps(p, n);
+}
+
+static inline __m512 widen(__m256i halves) { return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16); }
+
+void pack_keys(const uint16_t* k, int64_t stride, int64_t rows, int64_t d, int64_t block, uint16_t* out) {
+  auto* pairs = reinterpret_cast<uint32_t*>(out);
+  const int64_t first = block * kKeyBlock;
+  const __m512i lane = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                                          _mm512_set1_epi32(static_cast<int>(stride * 2)));
+  for (int64_t j = 0; j < kKeyBlock; j += 16) {
+    const int64_t there = std::clamp<int64_t>(rows - first - j, 0, 16);
+    const auto mask = static_cast<__mmask16>((1u << there) - 1);
+    const uint16_t* base = k + (first + j) * stride;
+    for (int64_t i = 0; i < d / 2; ++i)
+      _mm512_storeu_si512(pairs + i * kKeyBlock + j,
+                          _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), mask, lane, base + 2 * i, 1));
+  }
+}
+
+void pack_values(const uint16_t* v, int64_t stride, int64_t rows, int64_t d, int64_t block, uint16_t* out) {
+  const int64_t first = block * kKeyBlock;
+  const __m512i low = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  const __m512i high = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  for (int64_t j = 0; j < kKeyBlock; j += 2) {
+    for (int64_t i = 0; i < d; i += 32) {
+      const uint16_t* row = v + (first + j) * stride + i;
+      const __m512i x = first + j < rows ? _mm512_loadu_si512(row) : _mm512_setzero_si512();
+      const __m512i y = first + j + 1 < rows ? _mm512_loadu_si512(row + stride) : _mm512_setzero_si512();
+      // unpack works within quarters of a register; the permutation puts the pairs in order.
+      const __m512i lo = _mm512_unpacklo_epi16(x, y), hi = _mm512_unpackhi_epi16(x, y);
+      uint16_t* to = out + j * d + 2 * i;
+      _mm512_storeu_si512(to, _mm512_permutex2var_epi32(lo, low, hi));
+      _mm512_storeu_si512(to + 32, _mm512_permutex2var_epi32(lo, high, hi));
+    }
+  }
+}
+
+float soften_row(const float* s, int64_t n, float scale, uint16_t* p) {
+  __m512 a = _mm512_set1_ps(kMinusInfinity), b = a;
+  for (int64_t j = 0; j < n; j += 32) {
+    a = _mm512_max_ps(a, _mm512_loadu_ps(s + j));
+    b = _mm512_max_ps(b, _mm512_loadu_ps(s + j + 16));
+  }
+  const float top = _mm512_reduce_max_ps(_mm512_max_ps(a, b));
+  const float factor = scale * 1.44269504088896341f;
+  const __m512 f = _mm512_set1_ps(factor);
+  // With nothing visible every weight is 0; -inf - -inf would be NaN.
+  const __m512 base = _mm512_set1_ps(top == kMinusInfinity ? 0 : top * factor);
+  a = b = _mm512_setzero_ps();
+  for (int64_t j = 0; j < n; j += 32) {
+    const __m512 lo = quick_exp2(_mm512_fmsub_ps(_mm512_loadu_ps(s + j), f, base));
+    const __m512 hi = quick_exp2(_mm512_fmsub_ps(_mm512_loadu_ps(s + j + 16), f, base));
+    const auto rounded = (__m512i)_mm512_cvtne2ps_pbh(hi, lo);
+    a = _mm512_add_ps(a, widen(_mm512_castsi512_si256(rounded)));
+    b = _mm512_add_ps(b, widen(_mm512_extracti64x4_epi64(rounded, 1)));
+    _mm512_storeu_si512(p + j, rounded);
+  }
+  return _mm512_reduce_add_ps(_mm512_add_ps(a, b));
+}
+
+void add_shares(const uint16_t* p, int64_t n, float share, float* mass) {
+  const __m512 f = _mm512_set1_ps(share);
+  for (int64_t j = 0; j < n; j += 16) {
+    const __m512 x = widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + j)));
+    _mm512_storeu_ps(mass + j, _mm512_fmadd_ps(x, f, _mm512_loadu_ps(mass + j)));
+  }
+}
+
+void raise_peaks(const uint16_t* p, int64_t n, float share, float* peak) {
+  const __m512 f = _mm512_set1_ps(share);
+  for (int64_t j = 0; j < n; j += 16) {
+    const __m512 x = widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + j)));
+    _mm512_storeu_ps(peak + j, _mm512_max_ps(_mm512_mul_ps(x, f), _mm512_loadu_ps(peak + j)));
   }
 }
 

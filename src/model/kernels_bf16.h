@@ -15,4 +15,21 @@ void attend_split_bf16(const uint16_t* q, const uint16_t* q_front, int64_t front
                        const uint16_t* k, const uint16_t* v, int64_t row_stride, const uint8_t* allowed, int64_t begin,
                        int64_t end, float* out, float* max_out, float* sum_out, float* weights);
 
+// The rest is for many queries at once, whose products are matrix products in ATen's brgemm: operands in the pair
+// layout that it wants ([K / 2, N, 2]), and softmax over whole rows between the two products.
+
+// Keys [rows, d], rows `stride` apart -> [blocks, d / 2, kKeyBlock, 2]; rows beyond `rows` are 0.
+inline constexpr int64_t kKeyBlock = 128;
+void pack_keys(const uint16_t* k, int64_t stride, int64_t rows, int64_t d, int64_t block, uint16_t* out);
+// Values of one block [kKeyBlock, d] -> [kKeyBlock / 2, d, 2]; rows beyond `rows` are 0.
+void pack_values(const uint16_t* v, int64_t stride, int64_t rows, int64_t d, int64_t block, uint16_t* out);
+
+// One row of scores [n], n % 32 == 0, hidden columns at -inf: p[j] = bf16(exp((s_j - max) * scale)), scale > 0. p may
+// be the memory of s. Returns the sum of p as rounded; 0 where everything is hidden (p is 0 then).
+float soften_row(const float* s, int64_t n, float scale, uint16_t* p);
+// mass[j] += p[j] * share, n % 32 == 0.
+void add_shares(const uint16_t* p, int64_t n, float share, float* mass);
+// peak[j] = max(peak[j], p[j] * share).
+void raise_peaks(const uint16_t* p, int64_t n, float share, float* peak);
+
 }  // namespace steno::kernels
