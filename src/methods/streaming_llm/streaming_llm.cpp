@@ -23,6 +23,7 @@ class StreamingLlm : public Method {
   int version() const override { return 1; }
   std::string summary() const override { return "keeps the first tokens as attention sinks and the newest ones"; }
   std::vector<FieldInfo> parameters() const override { return list_fields(Params{}); }
+  int64_t smallest_budget() const override { return Params{}.sinks + 1; }
   int64_t expected_slots(const StreamOptions& options, int64_t tokens) const override {
     return std::min(tokens, budget(options));
   }
