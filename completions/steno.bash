@@ -6,9 +6,15 @@ _steno_methods() {
   printf '%s\n' "$_steno_method_names"
 }
 
+_steno_tasks() {
+  [ -n "${_steno_task_names-}" ] ||
+    _steno_task_names=$("${COMP_WORDS[0]}" eval --list 2>/dev/null | sed -n 's/^\([a-z-]*\):.*/\1/p')
+  printf '%s\n' "$_steno_task_names"
+}
+
 _steno() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-  local verbs="generate ask report tokenize inspect methods"
+  local verbs="generate ask chat eval report tokenize inspect methods"
   local common="--help --model --device --dtype --threads --seed --json --quiet --verbose --config"
   local answers="--temperature --top-k --top-p --min-p --repetition-penalty --max-new-tokens --stop --system --chat-format"
   local memory="--method --budget --chunk --param"
@@ -16,7 +22,7 @@ _steno() {
   COMPREPLY=()
 
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in generate | ask | report | tokenize | inspect | methods) verb=$word && break ;; esac
+    case $word in generate | ask | chat | eval | report | tokenize | inspect | methods) verb=$word && break ;; esac
   done
   if [ -z "$verb" ]; then
     mapfile -t COMPREPLY < <(compgen -W "$verbs --help --version" -- "$current")
@@ -24,7 +30,7 @@ _steno() {
   fi
 
   case $previous in
-    --model | --config | --prompt-file | --out | --svg) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
+    --model | --config | --prompt-file | --out | --svg | --load | --transcript | --data | --out) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
     --method) mapfile -t COMPREPLY < <(compgen -W "$(_steno_methods)" -- "$current") && return ;;
     --device) mapfile -t COMPREPLY < <(compgen -W "cpu cuda" -- "$current") && return ;;
     --dtype) mapfile -t COMPREPLY < <(compgen -W "bf16 f32" -- "$current") && return ;;
@@ -33,13 +39,19 @@ _steno() {
       return
       ;;
     --threads | --seed | --temperature | --top-k | --top-p | --min-p | --repetition-penalty | --max-new-tokens | --stop | \
-      --system | --budget | --chunk | --param | --question | --prompt | --logprobs | --text-limit) return ;;
+      --system | --budget | --chunk | --param | --question | --prompt | --logprobs | --text-limit | --undo | \
+      --params | --limit | --set | --length | --depth) return ;;
   esac
 
   local flags
   case $verb in
     generate) flags="--prompt-file --prompt --chat --echo --logprobs $memory $answers" ;;
     ask) flags="--question $memory $answers" ;;
+    chat) flags="--load --transcript --undo $memory $answers" ;;
+    eval)
+      flags="--list --method --budget --chunk --params --query-aware --data --limit --spread --skip-bad --set --length --depth"
+      flags+=" --no-controls --out"
+      ;;
     report) flags="--out --svg --text-limit" ;;
     tokenize) flags="--decode --no-special" ;;
     inspect) flags="--all" ;;
@@ -47,7 +59,9 @@ _steno() {
   esac
   if [[ $current == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$common $flags" -- "$current")
-  elif [ "$verb" != methods ]; then
+  elif [ "$verb" = eval ]; then
+    mapfile -t COMPREPLY < <(compgen -W "$(_steno_tasks)" -- "$current")
+  elif [ "$verb" != methods ] && [ "$verb" != chat ]; then
     mapfile -t COMPREPLY < <(compgen -f -- "$current")
   fi
 }

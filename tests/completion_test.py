@@ -41,7 +41,7 @@ def complete(*words):
 
 class CompletionTest(unittest.TestCase):
     def test_help_was_understood(self):
-        self.assertEqual(set(verbs()), {"generate", "ask", "report", "tokenize", "inspect", "methods"})
+        self.assertEqual(set(verbs()), {"generate", "ask", "chat", "eval", "report", "tokenize", "inspect", "methods"})
         self.assertIn("--question", flags("ask"))
         self.assertIn("--prompt-file", flags("generate"))
 
@@ -72,6 +72,8 @@ class CompletionTest(unittest.TestCase):
         self.assertEqual(complete("to"), {"tokenize"})
         methods = {m["name"] for m in json.loads(run("methods", "--json"))["methods"]}
         self.assertEqual(complete("ask", "--method", ""), methods)
+        tasks = {t["name"] for t in json.loads(run("eval", "--list", "--json"))["tasks"]}
+        self.assertEqual(complete("eval", ""), tasks)
         self.assertEqual(complete("ask", "READ"), {"README.md"})
         self.assertEqual(complete("ask", "--budget", ""), set())
 

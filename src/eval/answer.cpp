@@ -89,24 +89,22 @@ Answer Answerer::answer(const Arm& arm, const Prompt& prompt, const ItemProgress
     reading = read(arm, prompt, progress);
   }
   const int64_t before = reading.stream->tokens_seen();
-  const auto count = static_cast<int64_t>(question.size());
 
   // What is kept when the answer begins, before decoding pushes things out.
   Accounting accounting;
   Json kept;
   Answer answer;
-  answer.generated = generate(*reading.stream, model_->tokenizer, question, options_, {}, [&](int64_t done) {
-    if (progress) progress(before + done);
-    if (done < count) return;
-    accounting = reading.stream->accounting();
-    kept = kept_ranges(*reading.stream, model_->decoder->config());
-  });
+  answer.generated = generate(
+      *reading.stream, model_->tokenizer, question, options_, {},
+      [&](int64_t done) {
+        if (progress) progress(before + done);
+      },
+      [&] {
+        accounting = reading.stream->accounting();
+        kept = kept_ranges(*reading.stream, model_->decoder->config());
+      });
   const Generated& g = answer.generated;
   if (g.reason == StopReason::interrupted) throw Interrupted("interrupted while answering");
-  if (kept.is_null()) {  // a stream that reports no progress
-    accounting = reading.stream->accounting();
-    kept = kept_ranges(*reading.stream, model_->decoder->config());
-  }
   answer.line = {{"prediction", g.text},
                  {"stop_reason", stop_reason_name(g.reason)},
                  {"context_tokens", closed ? 0 : static_cast<int64_t>(prompt.context.size())},

@@ -44,8 +44,9 @@ std::filesystem::path DataFiles::path(const std::string& name) const {
 
 std::vector<Record> DataFiles::records(const std::string& name) {
   std::vector<Record> records;
-  sources_.push_back(
-      read_records(path(name), options_, [&](Record&& record) { records.push_back(std::move(record)); }));
+  DataSource& source = sources_.emplace_back();
+  source = read_records(path(name), reading(false), [&](Record&& record) { records.push_back(std::move(record)); });
+  thin_out(records, source);
   return records;
 }
 

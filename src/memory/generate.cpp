@@ -55,7 +55,8 @@ const char* stop_reason_name(StopReason reason) {
 
 Generated generate(Stream& stream, std::shared_ptr<const Tokenizer> tokenizer, std::span<const TokenId> prompt,
                    const GenerateOptions& options, const std::function<void(std::string_view)>& on_text,
-                   const std::function<void(int64_t)>& on_prompt_progress) {
+                   const std::function<void(int64_t)>& on_prompt_progress,
+                   const std::function<void()>& on_prompt_read) {
   if (prompt.empty()) throw InputError("the prompt is empty; there is nothing to continue");
   if (options.max_new_tokens < 0)
     throw UsageError("max-new-tokens is {}; it must be 0 or more", options.max_new_tokens);
@@ -65,6 +66,7 @@ Generated generate(Stream& stream, std::shared_ptr<const Tokenizer> tokenizer, s
   const Stopwatch watch;
   const bool echo = options.echo_logprobs;
   const FeedResult read = stream.feed(prompt, echo ? LogitRows::all : LogitRows::last, on_prompt_progress);
+  if (on_prompt_read) on_prompt_read();
   if (echo)
     for (size_t i = 1; i < prompt.size(); ++i)
       result.prompt_logprobs.push_back(logprobs(read.logits[static_cast<int64_t>(i) - 1], prompt[i], options.logprobs));
