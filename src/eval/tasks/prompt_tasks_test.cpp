@@ -1,0 +1,183 @@
+// The tasks that ask for what was hidden or said: from data files to lines, on a tiny model.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "eval/eval_test_util.h"
+
+namespace steno {
+namespace {
+
+using test::Bench;
+
+const char* kDocuments =
+    R"({"id":"a","text":"The ferry left at seven. Nobody on the quay had slept. Was it the strike again? The harbour master said so. They stayed. By noon the fog had lifted from the far shore."})"
+    "\n"
+    R"({"id":"b","text":"Winter came early to the valley. The mill stood still for want of water. The miller mended nets. It was not his trade. He learned it anyway, knot by knot."})"
+    "\n";
+const char* kDialogues =
+    R"({"id":"d1","source":"s","utterances":[{"speaker":"A","text":"Hello there."},{"speaker":"B","text":"Hi."},{"speaker":"A","text":"How are you?"},{"speaker":"B","text":"Fine, thanks."}]})"
+    "\n"
+    R"({"id":"d2","source":"s","utterances":[{"speaker":"A","text":"It rains."},{"speaker":"B","text":"Again."},{"speaker":"A","text":"Yes."}]})"
+    "\n"
+    R"({"id":"d3","source":"s","utterances":[{"speaker":"A","text":"Alone."}]})"
+    "\n";
+
+struct Case {
+  const char* task;
+  const char* data;
+  FieldValues params;
+  bool needle;  // knows where the answer stands
+};
+
+// Lengths are in tokens of a tiny vocabulary, where a word takes several.
+const std::vector<Case> kCases = {
+    {"passkey", kDocuments, {{"length", "500"}, {"depth", "0,100"}, {"trials", "1"}}, true},
+    {"passkey", kDocuments, {{"length", "500"}, {"depth", "50"}, {"trials", "1"}, {"filler", "natural"}}, true},
+    {"needle", kDocuments, {{"length", "450"}, {"depth", "50"}, {"trials", "1"}}, true},
+    {"multi-needle",
+     kDocuments,
+     {{"length", "1200"}, {"kinds", "multi-query"}, {"needles", "2"}, {"trials", "1"}},
+     true},
+    {"ruler", kDocuments, {{"length", "900"}, {"kinds", "niah_single_2"}, {"trials", "1"}}, true},
+    {"dialogue", kDialogues, {{"turns", "all"}, {"max_new_tokens", "8"}}, false},
+    {"dialogue",
+     kDialogues,
+     {{"what", "probes"}, {"ages", "2"}, {"facts", "2"}, {"other_age", "1"}, {"trials", "1"}},
+     false},
+    {"reconstruct",
+     kDocuments,
+     {{"tokens", "20"}, {"demonstrations", "1"}, {"hint_tokens", "2"}, {"trials", "1"}},
+     true},
+};
+
+std::string name_of(const Case& c) {
+  std::string name = c.task;
+  for (const auto& [key, value] : c.params) name += " " + key + "=" + value;
+  return name;
+}
+
+Bench bench(const test::EvalFolder& folder, const Case& c, ArmChoice choice) {
+  return Bench(c.task, folder.file("data.jsonl", c.data), c.params, std::move(choice));
+}
+
+TEST(PromptTasks, LinesHaveWhatReportsRead) {
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(name_of(c));
+    const test::EvalFolder folder;
+    const Bench b = bench(folder, c, {.methods = {"window"}, .budgets = {64}, .controls = true});
+    ASSERT_FALSE(b.run->items().empty());
+    for (const Arm& arm : b.arms) {
+      const Json line = b.run->run(0, arm, {});
+      for (const char* key : {"scores", "question", "references", "prediction", "accounting", "kept", "time"})
+        EXPECT_TRUE(line.contains(key)) << key;
+      EXPECT_FALSE(line.at("scores").empty());
+      if (arm.control == Control::closed_book) {
+        EXPECT_EQ(line.at("context_tokens"), 0);
+      } else if (c.needle) {
+        ASSERT_TRUE(line.contains("needle"));
+        EXPECT_LE(line["needle"][0], line["needle"][1]);
+        EXPECT_LT(line["needle"][1], line.at("context_tokens"));
+      }
+    }
+    EXPECT_TRUE(b.run->settings().contains("template"));
+  }
+}
+
+// A memory that has room for everything answers as the whole context does, item by item.
+TEST(PromptTasks, EnoughBudgetIsDense) {
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(name_of(c));
+    const test::EvalFolder folder;
+    const Bench b = bench(folder, c, {.methods = {"dense", "window", "streaming-llm"}, .budgets = {4096}});
+    ASSERT_EQ(b.arms.size(), 3u);
+    for (size_t item = 0; item < b.run->items().size(); ++item) {
+      const Json dense = b.run->run(item, b.arms[0], {});
+      for (const size_t other : {1, 2}) {
+        const Json line = b.run->run(item, b.arms[other], {});
+        EXPECT_EQ(line.at("prediction"), dense.at("prediction"));
+        EXPECT_EQ(line.at("scores"), dense.at("scores"));
+        EXPECT_EQ(line.at("kept"), dense.at("kept"));
+      }
+    }
+  }
+}
+
+TEST(PromptTasks, SameSeedSameItems) {
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(name_of(c));
+    const test::EvalFolder folder;
+    const ArmChoice choice{.methods = {"dense"}};
+    const Bench a = bench(folder, c, choice), b = bench(folder, c, choice);
+    EXPECT_EQ(item_ids(*a.run), item_ids(*b.run));
+    EXPECT_EQ(test::without_times(a.run->run(0, a.arms[0], {})), test::without_times(b.run->run(0, b.arms[0], {})));
+  }
+}
+
+// Query-agnostic reading: what is held when the context ends does not depend on the question. With the fact's age 0 the
+// needle is the last turn, so a window holds it.
+TEST(PromptTasks, SaysHowMuchOfTheNeedleIsKept) {
+  const test::EvalFolder folder;
+  const Bench b = bench(folder, kCases[0], {.methods = {"dense", "window"}, .budgets = {200}});
+  EXPECT_EQ(b.run->run(0, b.arms[0], {}).at("needle_kept"), 1);
+  EXPECT_EQ(b.run->run(0, b.arms[1], {}).at("needle_kept"), 0);  // depth 0 is out of the window's range
+  EXPECT_GT(b.run->run(1, b.arms[1], {}).at("needle_kept").get<double>(), 0.9);
+}
+
+TEST(PromptTasks, LimitIsItemsPerCell) {
+  const test::EvalFolder folder;
+  DataFiles data("[eval] passkey", task_named("passkey").data(), {}, {});
+  const auto run = task_named("passkey").prepare(
+      {test::tiny_model("llama_tied"), data, {{"length", "400,500"}, {"depth", "0,100"}}, 3, 0});
+  EXPECT_EQ(run->items().size(), 12u);
+}
+
+TEST(PromptTasks, ShortDialoguesAreCounted) {
+  const test::EvalFolder folder;
+  const Bench b = bench(folder, {"dialogue", kDialogues, {}, false}, {.methods = {"dense"}});
+  EXPECT_EQ(item_ids(*b.run), (std::vector<std::string>{"d1/turn=4", "d2/turn=3"}));
+  EXPECT_EQ(b.run->settings().at("too_short"), 1);
+}
+
+TEST(PromptTasks, RefuseWhatMakesNoSense) {
+  const test::EvalFolder folder;
+  const auto refuse = [&](const char* task, const char* data, FieldValues params) {
+    bench(folder, {task, data, std::move(params), false}, {.methods = {"dense"}});
+  };
+  EXPECT_THROW(refuse("passkey", kDocuments, {{"length", "20"}}), InputError);
+  EXPECT_THROW(refuse("passkey", kDocuments, {{"filler", "grass"}}), UsageError);
+  EXPECT_THROW(refuse("passkey", kDocuments, {{"depth", "120"}}), UsageError);
+  EXPECT_THROW(refuse("passkey", kDocuments, {{"trials", "0"}}), UsageError);
+  EXPECT_THROW(refuse("needle", kDocuments, {{"needle", "gold"}}), UsageError);
+  EXPECT_THROW(refuse("multi-needle", kDocuments, {{"kinds", "multi-key,,multi-value"}}), UsageError);
+  EXPECT_THROW(refuse("ruler", kDocuments, {{"kinds", "niah"}}), UsageError);
+  EXPECT_THROW(refuse("dialogue", kDialogues, {{"what", "poems"}}), UsageError);
+  EXPECT_THROW(refuse("dialogue", kDialogues, {{"turns", "first"}}), UsageError);
+  EXPECT_THROW(refuse("reconstruct", kDocuments, {{"texts", "prose"}}), UsageError);
+}
+
+Json line(const char* prediction, const char* reference, double repetition) {
+  return {{"item", reference},
+          {"prediction", prediction},
+          {"references", {reference}},
+          {"scores", {{"repetition", repetition}}}};
+}
+
+TEST(PromptTasks, ReplyFiguresOfTheWholeSet) {
+  const test::EvalFolder folder;
+  const Bench b = bench(folder, {"dialogue", kDialogues, {}, false}, {.methods = {"dense"}});
+  const Json a = line("i am am here", "the cat sat on the mat", 0), c = line("i am there", "a dog", 0.5);
+  const Metrics metrics = b.run->metrics({&a, &c});
+  // Worked out by hand (evaluation, section 2.3).
+  EXPECT_NEAR(metrics.at("distinct1").mean, 4.0 / 7, 1e-12);
+  EXPECT_NEAR(metrics.at("distinct2").mean, 4.0 / 5, 1e-12);
+  EXPECT_EQ(metrics.at("distinct3").mean, 1);
+  EXPECT_EQ(metrics.at("bleu").mean, 0);
+  EXPECT_FALSE(metrics.at("repetition").higher_is_better);
+  const Json right = line("the cat sat on the mat", "the cat sat on the mat", 0), empty = line("", "a dog", 0);
+  EXPECT_NEAR(b.run->metrics({&right}).at("bleu").mean, 100, 1e-9);
+  EXPECT_EQ(b.run->metrics({&empty}).at("bleu").mean, 0);
+}
+
+}  // namespace
+}  // namespace steno
