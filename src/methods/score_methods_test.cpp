@@ -37,7 +37,7 @@ TEST_P(ScoreMethods, MemoryOfALongTextStaysFlat) {
       EXPECT_EQ(a.allocated_bytes, allocated) << positions << " after " << fed + 4096;
     }
     const int64_t slot = decoder_->config().slot_bytes(4);
-    EXPECT_LE(allocated, (kBudget + kChunk) * slot * 2);
+    EXPECT_LE(allocated, (kBudget + kChunk) * slot * 5 / 2);  // keys turned to ranks, and queries, besides
   }
 }
 

@@ -61,10 +61,11 @@ class ScoreReference {
                           place.narrow(1, seen() - count, count));
       at::Tensor scores =
           at::matmul(q.to(at::kDouble), k.to(at::kDouble).transpose(2, 3))[0] * decoder_.config().attention_scale;
+      const at::Tensor hidden = at::empty({count, seen()}, at::kBool);
+      auto hide = hidden.accessor<bool, 2>();
       for (int64_t i = 0; i < count; ++i)
-        for (int64_t j = 0; j < seen(); ++j)
-          if (!readable(layer, head, seen() - count + i, j, places, window))
-            scores.select(1, i).select(1, j).fill_(-std::numeric_limits<double>::infinity());
+        for (int64_t j = 0; j < seen(); ++j) hide[i][j] = !readable(layer, head, seen() - count + i, j, places, window);
+      scores.masked_fill_(hidden, -std::numeric_limits<double>::infinity());
       heads.push_back(at::softmax(scores, -1));
     }
     return at::cat(heads, 0);
