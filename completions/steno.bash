@@ -30,7 +30,7 @@ _steno() {
   fi
 
   case $previous in
-    --model | --config | --prompt-file | --out | --svg | --load | --transcript | --data | --out) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
+    --model | --config | --prompt-file | --out | --svg | --load | --transcript | --data) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
     --method) mapfile -t COMPREPLY < <(compgen -W "$(_steno_methods)" -- "$current") && return ;;
     --device) mapfile -t COMPREPLY < <(compgen -W "cpu cuda" -- "$current") && return ;;
     --dtype) mapfile -t COMPREPLY < <(compgen -W "bf16 f32" -- "$current") && return ;;

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <string>
 
+#include "base/random.h"
 #include "eval/runner.h"
 
 namespace steno::test {
@@ -41,6 +42,13 @@ inline std::filesystem::path eval_data(const std::string& name) {
 inline std::shared_ptr<const Model> tiny_model(const std::string& name) {
   const auto folder = std::filesystem::path(STENO_SOURCE_DIR) / "tests/data/tiny_models" / name;
   return std::make_shared<const Model>(load_model(folder, {.dtype = at::kFloat}));
+}
+
+inline std::vector<TokenId> some_ids(const Model& model, int64_t count, uint64_t seed) {
+  Random random(seed);
+  std::vector<TokenId> ids(static_cast<size_t>(count));
+  for (TokenId& id : ids) id = static_cast<TokenId>(random.below(static_cast<uint64_t>(model.decoder->config().vocab)));
+  return ids;
 }
 
 struct Bench {

@@ -1,3 +1,0 @@
-// Moved: see io/prompt.h.
-#pragma once
-#include "io/prompt.h"
