@@ -51,10 +51,17 @@ std::string svg_marker(int style, double x, double y, std::string_view label) {
 std::string dash_class(int style) { return style / kStyles % 2 ? " dash" : ""; }
 
 double text_width(std::string_view text) {
+  constexpr std::string_view kNarrow = ".,: ilj|'", kWide = "mwMW%";
   double width = 0;
-  for (const unsigned char c : text)
-    if ((c & 0xC0) != 0x80)
-      width += c == '.' || c == ',' || c == ' ' || c == 'i' || c == 'l' ? 3.4 : c >= 'A' && c <= 'Z' ? 7.4 : 6.2;
+  for (const char c : text) {
+    if ((static_cast<unsigned char>(c) & 0xC0) == 0x80) continue;
+    if (kNarrow.find(c) != std::string_view::npos)
+      width += 3.5;
+    else if (kWide.find(c) != std::string_view::npos)
+      width += 9.8;
+    else
+      width += c >= 'A' && c <= 'Z' ? 7.6 : 6.6;
+  }
   return width;
 }
 
