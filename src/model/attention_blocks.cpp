@@ -4,6 +4,7 @@
 #include <ATen/native/CPUBlas.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "model/kernels_bf16.h"
@@ -13,8 +14,13 @@ namespace {
 
 using kernels::kKeyBlock;
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-// Scores of one query block in f32: half of a common second-level cache.
-constexpr int64_t kScoreBytes = 1 << 20;
+// Columns whose scores stand in the cache together; longer rows go by segments with a running maximum. With the 96 rows
+// of a common task that is 0.8 MB of f32, well inside a second-level cache.
+constexpr int64_t kSegment = 2048;
+// Rows of scores are a little longer than a power of two: at equal distances of 8 KiB they would fall into the same few
+// sets of the first-level cache.
+constexpr int64_t kStride = kSegment + 32;
+constexpr int64_t kTaskRows = 96;
 
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -33,10 +39,9 @@ Shape shape_of(const AttentionInput& in) {
   s.kv_heads = in.k.size(1), s.rows = in.k.size(2), s.group = s.heads / s.kv_heads;
   s.padded = round_up(s.rows, kKeyBlock);
   // A task's matrix has group * queries rows: enough of them to use keys often, few enough to stay in the cache.
-  const int64_t most = std::max<int64_t>(16, kScoreBytes / 4 / s.padded);
   s.queries = 64;
-  while (s.queries > 4 && s.queries * s.group > most) s.queries /= 2;
-  while (s.queries / 2 >= s.steps && s.queries > 4) s.queries /= 2;
+  while (s.queries > 8 && s.queries * s.group > kTaskRows) s.queries /= 2;
+  while (s.queries / 2 >= s.steps && s.queries > 8) s.queries /= 2;
   return s;
 }
 
@@ -66,11 +71,18 @@ Packed pack(const AttentionInput& in, const Shape& s) {
 struct Scratch {
   explicit Scratch(const Shape& s)
       : q(static_cast<size_t>(s.group * s.queries * s.d)),
-        scores(static_cast<size_t>(s.group * s.queries * s.padded)),
+        scores(static_cast<size_t>(s.group * s.queries * kStride)),
         front(static_cast<size_t>(s.group * s.queries * kKeyBlock)),
-        out(static_cast<size_t>(s.group * s.queries * s.d)) {}
+        out(static_cast<size_t>(s.group * s.queries * s.d)),
+        top(static_cast<size_t>(s.group * s.queries)),
+        total(top.size()) {}
   std::vector<uint16_t> q;
   std::vector<float> scores, front, out;
+  std::vector<float> top, total;  // running, by row
+  // Probabilities of all segments but the last, kept only where column sums are asked for: the final maximum is known
+  // at the end alone. [segment][row][kSegment], and the maxima they were taken against.
+  std::vector<std::vector<uint16_t>> kept;
+  std::vector<std::vector<float>> kept_top;
 };
 
 class Task {
@@ -92,39 +104,27 @@ class Task {
 
   // result [B, T, H * d]; mass and peak [group, padded] of this task, nullptr where not asked for.
   void run(at::Tensor& result, float* mass, float* peak) {
-    score();
-    uint16_t* out = bits(result);
-    const int64_t width = end_ - begin_, stride = s_.padded;
-    std::vector<float> share(static_cast<size_t>(matrix_rows_), 0.0f);
-    for (int64_t g = 0; g < s_.group; ++g) {
-      for (int64_t t = 0; t < s_.queries; ++t) {
-        const int64_t row = g * s_.queries + t;
-        float* scores = scratch_.scores.data() + row * stride;
-        auto* p = reinterpret_cast<uint16_t*>(scores);
-        if (t >= count_) {  // padding rows of the matrix
-          std::fill_n(p, width, uint16_t{0});
-          continue;
-        }
-        const int64_t visible = hide(first_ + t, scores);
-        const float total = kernels::soften_row(scores, width, static_cast<float>(in_.scale), p);
-        const float each = total > 0 ? 1 / total : 0;
-        share[static_cast<size_t>(row)] = each;
-        if (mass) kernels::add_shares(p, width, each, mass + g * stride + begin_);
-        if (peak) kernels::raise_peaks(p, width, each * static_cast<float>(visible), peak + g * stride + begin_);
-      }
+    std::fill(scratch_.top.begin(), scratch_.top.end(), kMinusInfinity);
+    std::fill(scratch_.total.begin(), scratch_.total.end(), 0.0f);
+    scratch_.kept.clear(), scratch_.kept_top.clear();
+    for (int64_t begin = begin_; begin < end_; begin += kSegment) {
+      const int64_t width = std::min(kSegment, end_ - begin);
+      score(begin, width);
+      soften(begin, width);
+      if (mass || peak) keep(width);
+      const auto* p = reinterpret_cast<const uint16_t*>(scratch_.scores.data());
+      for (int64_t j = 0; j < width; j += kKeyBlock)
+        at::native::cpublas::brgemm(matrix_rows_, s_.d, kKeyBlock, 2 * kStride, s_.d, s_.d, begin + j > begin_,
+                                    bf16(p + j), bf16(v_ + (begin + j) * s_.d), scratch_.out.data());
     }
-    const auto* p = reinterpret_cast<const uint16_t*>(scratch_.scores.data());
-    for (int64_t j = 0; j < width; j += kKeyBlock)
-      at::native::cpublas::brgemm(matrix_rows_, s_.d, kKeyBlock, 2 * stride, s_.d, s_.d, j > 0, bf16(p + j),
-                                  bf16(v_ + (begin_ + j) * s_.d), scratch_.out.data());
+    uint16_t* out = bits(result);
     for (int64_t g = 0; g < s_.group; ++g) {
       for (int64_t t = 0; t < count_; ++t) {
         const int64_t row = g * s_.queries + t;
-        at::BFloat16* to =
-            reinterpret_cast<at::BFloat16*>(out) + ((b_ * s_.steps + first_ + t) * s_.heads + h_ * s_.group + g) * s_.d;
-        const float* from = scratch_.out.data() + row * s_.d;
-        const float each = share[static_cast<size_t>(row)];
-        for (int64_t i = 0; i < s_.d; ++i) to[i] = each > 0 ? at::BFloat16(from[i] * each) : at::BFloat16(0.0f);
+        const float total = scratch_.total[static_cast<size_t>(row)], share = total > 0 ? 1 / total : 0;
+        kernels::scale_to_bf16(scratch_.out.data() + row * s_.d, s_.d, share,
+                               out + ((b_ * s_.steps + first_ + t) * s_.heads + h_ * s_.group + g) * s_.d);
+        if (mass || peak) count_received(row, g, first_ + t, share, mass, peak);
       }
     }
   }
@@ -150,15 +150,67 @@ class Task {
     begin_ = std::min(begin_, end_ - kKeyBlock);
   }
 
-  void score() {
-    products(in_.q, begin_, end_, scratch_.scores.data(), s_.padded);
+  void score(int64_t begin, int64_t width) {
+    products(in_.q, begin, begin + width, scratch_.scores.data(), kStride);
     // The front is a handful of columns: their scores are replaced.
-    for (int64_t j = begin_; j < std::min(in_.front, end_); j += kKeyBlock) {
+    for (int64_t j = begin; j < std::min(in_.front, begin + width); j += kKeyBlock) {
       products(in_.q_front, j, j + kKeyBlock, scratch_.front.data(), kKeyBlock);
       const int64_t columns = std::min(in_.front - j, kKeyBlock);
       for (int64_t row = 0; row < matrix_rows_; ++row)
         std::copy_n(scratch_.front.data() + row * kKeyBlock, columns,
-                    scratch_.scores.data() + row * s_.padded + j - begin_);
+                    scratch_.scores.data() + row * kStride + j - begin);
+    }
+  }
+
+  // Scores of a segment become weights against the running maximum; what was summed before is brought down to it.
+  void soften(int64_t begin, int64_t width) {
+    for (int64_t row = 0; row < matrix_rows_; ++row) {
+      float* scores = scratch_.scores.data() + row * kStride;
+      auto* p = reinterpret_cast<uint16_t*>(scores);
+      const int64_t t = row % s_.queries;
+      if (t >= count_) {  // padding rows of the matrix
+        std::fill_n(p, width, uint16_t{0});
+        continue;
+      }
+      hide(first_ + t, begin, width, scores);
+      float& top = scratch_.top[static_cast<size_t>(row)];
+      float& total = scratch_.total[static_cast<size_t>(row)];
+      const float before = top;
+      const float sum = kernels::soften_row(scores, width, static_cast<float>(in_.scale), top, p);
+      if (begin > begin_ && top > before) {
+        const float factor = before == kMinusInfinity ? 0 : std::exp((before - top) * static_cast<float>(in_.scale));
+        total *= factor;
+        for (int64_t i = 0; i < s_.d; ++i) scratch_.out[static_cast<size_t>(row * s_.d + i)] *= factor;
+      }
+      total += sum;
+    }
+  }
+
+  void keep(int64_t width) {
+    scratch_.kept_top.push_back(scratch_.top);
+    if (scratch_.kept_top.size() * kSegment >= static_cast<size_t>(end_ - begin_))
+      return;  // the last one stays in place
+    std::vector<uint16_t> copy(static_cast<size_t>(matrix_rows_ * kSegment));
+    for (int64_t row = 0; row < matrix_rows_; ++row)
+      std::copy_n(reinterpret_cast<const uint16_t*>(scratch_.scores.data() + row * kStride), width,
+                  copy.data() + row * kSegment);
+    scratch_.kept.push_back(std::move(copy));
+  }
+
+  void count_received(int64_t row, int64_t g, int64_t t, float share, float* mass, float* peak) {
+    const auto visible = static_cast<float>(visible_of(t));
+    for (size_t i = 0; i < scratch_.kept_top.size(); ++i) {
+      const int64_t begin = begin_ + static_cast<int64_t>(i) * kSegment, width = std::min(kSegment, end_ - begin);
+      const uint16_t* p = i < scratch_.kept.size()
+                              ? scratch_.kept[i].data() + row * kSegment
+                              : reinterpret_cast<const uint16_t*>(scratch_.scores.data() + row * kStride);
+      const float then = scratch_.kept_top[i][static_cast<size_t>(row)];
+      const float now = scratch_.top[static_cast<size_t>(row)];
+      const float each = then == now              ? share
+                         : then == kMinusInfinity ? 0
+                                                  : share * std::exp((then - now) * static_cast<float>(in_.scale));
+      if (mass) kernels::add_shares(p, width, each, mass + g * s_.padded + begin);
+      if (peak) kernels::raise_peaks(p, width, each * visible, peak + g * s_.padded + begin);
     }
   }
 
@@ -177,22 +229,17 @@ class Task {
                                   bf16(scratch_.q.data()), bf16(k_ + j * s_.d), scores + (j - begin));
   }
 
-  // Hidden columns of a query to -inf; how many it reads.
-  int64_t hide(int64_t t, float* scores) const {
-    const int64_t last = std::min(end_, s_.rows);
-    if (!allowed_) {
-      const int64_t visible = s_.rows - s_.steps + t + 1;
-      std::fill(scores + std::min(visible, end_) - begin_, scores + end_ - begin_, kMinusInfinity);
-      return visible;
-    }
-    const uint8_t* open = allowed_ + t * s_.rows;
-    int64_t visible = 0;
-    for (int64_t j = begin_; j < last; ++j) {
-      scores[j - begin_] = open[j] ? scores[j - begin_] : kMinusInfinity;
-      visible += open[j];
-    }
-    std::fill(scores + last - begin_, scores + end_ - begin_, kMinusInfinity);
-    return visible;
+  // How many columns a query reads.
+  int64_t visible_of(int64_t t) const {
+    if (!allowed_) return s_.rows - s_.steps + t + 1;
+    return std::count(allowed_ + t * s_.rows, allowed_ + (t + 1) * s_.rows, 1);
+  }
+
+  // Hidden columns of a query to -inf.
+  void hide(int64_t t, int64_t begin, int64_t width, float* scores) const {
+    const int64_t seen = std::clamp<int64_t>((allowed_ ? s_.rows : s_.rows - s_.steps + t + 1) - begin, 0, width);
+    if (allowed_) kernels::hide(allowed_ + t * s_.rows + begin, seen, scores);
+    std::fill(scores + seen, scores + width, kMinusInfinity);
   }
 
   const AttentionInput& in_;

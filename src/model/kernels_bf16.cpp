@@ -225,13 +225,33 @@ void pack_values(const uint16_t* v, int64_t stride, int64_t rows, int64_t d, int
   }
 }
 
-float soften_row(const float* s, int64_t n, float scale, uint16_t* p) {
+void hide(const uint8_t* open, int64_t n, float* s) {
+  const __m512 hidden = _mm512_set1_ps(kMinusInfinity);
+  for (int64_t j = 0; j < n; j += 16) {
+    const auto there = static_cast<__mmask16>(n - j >= 16 ? 0xFFFF : (1u << (n - j)) - 1);
+    const __m128i flags = _mm_maskz_loadu_epi8(there, open + j);
+    const __mmask16 closed = _mm_testn_epi8_mask(flags, flags) & there;
+    _mm512_mask_storeu_ps(s + j, closed, hidden);
+  }
+}
+
+void scale_to_bf16(const float* x, int64_t n, float scale, uint16_t* y) {
+  const __m512 f = _mm512_set1_ps(scale);
+  const __mmask16 any = scale == 0 ? 0 : 0xFFFF;
+  for (int64_t i = 0; i < n; i += 32) {
+    const __m512 lo = _mm512_maskz_mul_ps(any, _mm512_loadu_ps(x + i), f),
+                 hi = _mm512_maskz_mul_ps(any, _mm512_loadu_ps(x + i + 16), f);
+    _mm512_storeu_si512(y + i, (__m512i)_mm512_cvtne2ps_pbh(hi, lo));
+  }
+}
+
+float soften_row(const float* s, int64_t n, float scale, float& running, uint16_t* p) {
   __m512 a = _mm512_set1_ps(kMinusInfinity), b = a;
   for (int64_t j = 0; j < n; j += 32) {
     a = _mm512_max_ps(a, _mm512_loadu_ps(s + j));
     b = _mm512_max_ps(b, _mm512_loadu_ps(s + j + 16));
   }
-  const float top = _mm512_reduce_max_ps(_mm512_max_ps(a, b));
+  const float top = running = std::max(running, _mm512_reduce_max_ps(_mm512_max_ps(a, b)));
   const float factor = scale * 1.44269504088896341f;
   const __m512 f = _mm512_set1_ps(factor);
   // With nothing visible every weight is 0; -inf - -inf would be NaN.

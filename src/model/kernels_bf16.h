@@ -24,9 +24,13 @@ void pack_keys(const uint16_t* k, int64_t stride, int64_t rows, int64_t d, int64
 // Values of one block [kKeyBlock, d] -> [kKeyBlock / 2, d, 2]; rows beyond `rows` are 0.
 void pack_values(const uint16_t* v, int64_t stride, int64_t rows, int64_t d, int64_t block, uint16_t* out);
 
-// One row of scores [n], n % 32 == 0, hidden columns at -inf: p[j] = bf16(exp((s_j - max) * scale)), scale > 0. p may
-// be the memory of s. Returns the sum of p as rounded; 0 where everything is hidden (p is 0 then).
-float soften_row(const float* s, int64_t n, float scale, uint16_t* p);
+// s[j] = -inf where open[j] is 0.
+void hide(const uint8_t* open, int64_t n, float* s);
+// One row of scores [n], n % 32 == 0, hidden columns at -inf: top = max(top, s), p[j] = bf16(exp((s_j - top) * scale)),
+// scale > 0. p may be the memory of s. Returns the sum of p as rounded; 0 where everything is hidden (p is 0 then).
+float soften_row(const float* s, int64_t n, float scale, float& top, uint16_t* p);
+// y[i] = bf16(x[i] * scale); 0 for scale 0 whatever x holds. n % 32 == 0.
+void scale_to_bf16(const float* x, int64_t n, float scale, uint16_t* y);
 // mass[j] += p[j] * share, n % 32 == 0.
 void add_shares(const uint16_t* p, int64_t n, float share, float* mass);
 // peak[j] = max(peak[j], p[j] * share).

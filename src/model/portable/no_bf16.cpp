@@ -14,7 +14,9 @@ void attend_split_bf16(const uint16_t*, const uint16_t*, int64_t, int64_t, int64
 
 void pack_keys(const uint16_t*, int64_t, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }
 void pack_values(const uint16_t*, int64_t, int64_t, int64_t, int64_t, uint16_t*) { std::abort(); }
-float soften_row(const float*, int64_t, float, uint16_t*) { std::abort(); }
+void hide(const uint8_t*, int64_t, float*) { std::abort(); }
+float soften_row(const float*, int64_t, float, float&, uint16_t*) { std::abort(); }
+void scale_to_bf16(const float*, int64_t, float, uint16_t*) { std::abort(); }
 void add_shares(const uint16_t*, int64_t, float, float*) { std::abort(); }
 void raise_peaks(const uint16_t*, int64_t, float, float*) { std::abort(); }
 
