@@ -1,5 +1,5 @@
 """`make bench`: steno and its peers side by side. Prints a table and writes build/bench.json. bench/run.py stream (prefill,
-decode, process) measures one group again.
+decode, process, dialogue) measures one group again.
 
 Every comparison alternates the two programs and takes the median of each side, so that a machine that slows down
 for a while slows both. Needs `make peers` and build/release.
@@ -152,7 +152,27 @@ def stream_rows():
     yield row("streaming-llm, RSS up to 100K over RSS at 16K", most, warm, 1.01, "bytes", lower=True)
 
 
-GROUPS = {"prefill": prefill_rows, "decode": decode_rows, "process": process_rows, "stream": stream_rows}
+def dialogue_rows():
+    data = Path(os.environ.get("STENO_DATA", "")) / "dialogue.valid.jsonl.zst"
+    if "STENO_DATA" not in os.environ or not data.exists():
+        print("STENO_DATA is not set: no conversation is measured", file=sys.stderr)
+        return
+    flags = ("--data", data, "--model", MODEL, "--threads", THREADS)
+    result = run_json(BENCH, "dialogue", 10_000, *flags)
+    (ROOT / "build" / "dialogue.json").write_text(json.dumps(result, indent=1) + "\n")
+    yield row("10,000 turns, cost per token at the end over the start", result["seconds_per_token_end"],
+              result["seconds_per_token_first_tenth"], 1.05, "s", lower=True)
+    yield row("10,000 turns, RSS over RSS at 1,000", result["rss_bytes_most"], result["rss_bytes_warm"], 1.01, "bytes",
+              lower=True)
+    result = run_json(BENCH, "turns", 1_000, *flags)
+    (ROOT / "build" / "turns.json").write_text(json.dumps(result, indent=1) + "\n")
+    last = result["curve"][-1]
+    yield row("turn 1,000, seconds over reading all again", last["seconds"], last["seconds_reread"], 1 / 8, "s", lower=True)
+    yield row("turn 1,000, bytes over dense", last["bytes"], last["bytes_dense"], 1 / 18, "bytes", lower=True)
+
+
+GROUPS = {"prefill": prefill_rows, "decode": decode_rows, "process": process_rows, "stream": stream_rows,
+          "dialogue": dialogue_rows}
 
 
 def main():

@@ -3,6 +3,8 @@
 //   steno_bench prefill TOKENS    tokens/s of reading TOKENS by `dense`
 //   steno_bench decode CONTEXT    tokens/s of 64 greedy steps after CONTEXT tokens
 //   steno_bench stream TOKENS     seconds per token and RSS along a stream, by default of streaming-llm
+//   steno_bench dialogue TURNS    the same along a conversation of TURNS turns from --data
+//   steno_bench turns TURNS       what one turn costs after 10, 50, 100, ... of them, against reading all of it again
 //
 // Token ids are pseudo-random unless --text names a file; speed does not depend on them.
 #include <ATen/Parallel.h>
@@ -16,6 +18,7 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "base/random.h"
+#include "bench/dialogue.h"
 #include "methods/method.h"
 #include "model/loader.h"
 
@@ -81,10 +84,11 @@ std::vector<TokenId> stream_tokens(const std::string& model, const std::string& 
 }
 
 json stream_curve(const std::shared_ptr<const Decoder>& decoder, const std::string& method, int64_t budget,
-                  const std::vector<TokenId>& ids) {
+                  int64_t chunk, const std::vector<TokenId>& ids) {
   constexpr int64_t kStep = 1024, kWarm = 16384;
   StreamOptions options;
   options.budget = budget;
+  options.chunk_size = chunk;
   const auto stream = method_named(method).open_stream(decoder, options);
   const auto tokens = static_cast<int64_t>(ids.size());
   json curve = json::array();
@@ -117,6 +121,7 @@ json stream_curve(const std::shared_ptr<const Decoder>& decoder, const std::stri
   return {{"what", "stream"},
           {"method", method},
           {"budget", budget},
+          {"chunk", stream->chunk_size()},
           {"seconds_per_token_4k", median(early)},
           {"seconds_per_token_end", median(late)},
           {"rss_bytes_warm", warm_rss},
@@ -133,17 +138,19 @@ int main(int argc, char** argv) {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   mallopt(M_TOP_PAD, 64 << 20);
-  std::string what, model, method = "streaming-llm", text;
-  int64_t tokens = 0, repeats = 3, threads = 0, budget = 1024;
+  std::string what, model, method = "streaming-llm", text, data;
+  int64_t tokens = 0, repeats = 3, threads = 0, budget = 1024, chunk = 0;
   CLI::App app("whole-model measurements");
-  app.add_option("what", what)->required()->check(CLI::IsMember({"prefill", "decode", "stream"}));
+  app.add_option("what", what)->required()->check(CLI::IsMember({"prefill", "decode", "stream", "dialogue", "turns"}));
   app.add_option("tokens", tokens)->required()->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   app.add_option("--model", model)->required();
   app.add_option("--threads", threads);
   app.add_option("--repeats", repeats)->check(CLI::Range(int64_t{1}, int64_t{100}));
   app.add_option("--method", method);
   app.add_option("--budget", budget);
+  app.add_option("--chunk", chunk, "tokens read at once, for stream; 0: chosen by the method");
   app.add_option("--text", text);
+  app.add_option("--data", data, "records of dialogues, for dialogue and turns");
   CLI11_PARSE(app, argc, argv);
   try {
     if (threads > 0) at::set_num_threads(static_cast<int>(threads));
@@ -153,8 +160,14 @@ int main(int argc, char** argv) {
       result = prefill(decoder, tokens, repeats);
     else if (what == "decode")
       result = decode(decoder, tokens, 64, repeats);
-    else
-      result = stream_curve(decoder, method, budget, stream_tokens(model, text, tokens, decoder->config().vocab));
+    else if (what == "dialogue" || what == "turns") {
+      if (data.empty()) throw UsageError("--data is missing: a file of dialogues");
+      const auto turns = dialogue_turns(*load_model(model).tokenizer, data, tokens);
+      result = what == "turns" ? turn_costs(decoder, method, budget, turns, repeats)
+                               : dialogue_curve(decoder, method, budget, turns);
+    } else
+      result =
+          stream_curve(decoder, method, budget, chunk, stream_tokens(model, text, tokens, decoder->config().vocab));
     result["threads"] = at::get_num_threads();
     result["peak_rss_bytes"] = peak_rss_bytes();
     std::cout << result.dump() << "\n";

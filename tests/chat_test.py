@@ -292,6 +292,7 @@ class Terminal:
             os.execv(STENO, [str(STENO), "chat", "--model", str(model), *map(str, arguments)])
 
     def type(self, text):
+        time.sleep(0.2)  # a prompt is shown just before the terminal passes on single keys
         os.write(self.fd, text.encode())
 
     def wait_for(self, pattern, seconds=120):
@@ -424,8 +425,8 @@ class TerminalTest(ChatTest):
         chat_ = self.terminal("--max-new-tokens", 4, "--budget", 2000, model=MODEL)
         chat_.wait_for("> ")
         chat_.type('"""\r')
-        for _ in range(1500):
-            chat_.type("the river rose in the night and the mill was gone in the morning\r")
+        for _ in range(600):
+            os.write(chat_.fd, b"the river rose in the night and the mill was gone in the morning\r")
             if select.select([chat_.fd], [], [], 0)[0]:
                 os.read(chat_.fd, 65536)
         chat_.text = ""

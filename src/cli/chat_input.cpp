@@ -132,6 +132,8 @@ class TerminalInput : public ChatInput {
       const ssize_t got = ::read(STDIN_FILENO, &byte, 1);
       if (got < 0 && errno == EINTR) continue;
       if (got <= 0) return static_cast<int>(got);
+      // Typed before libedit had the terminal in raw mode, Ctrl-D arrives as a zero.
+      if (byte == 0) byte = '\4';
       const size_t used = std::mbrtowc(character, &byte, 1, &state);
       if (used == static_cast<size_t>(-2)) continue;  // the character goes on
       if (used == static_cast<size_t>(-1)) {          // no UTF-8: the byte is left out
