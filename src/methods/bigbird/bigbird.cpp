@@ -48,7 +48,8 @@ class BigBird : public Method {
     const Setting setting = settle(options);
     FieldValues params = field_values(setting.params);
     params["budget"] = std::to_string(setting.sizes.budget());
-    const int64_t chunk_size = options.chunk_size > 0 ? options.chunk_size : 512;
+    // A chunk's tokens mask each other's draws: longer chunks read more rows per token than they save.
+    const int64_t chunk_size = options.chunk_size > 0 ? options.chunk_size : 256;
     if (!setting.by_key)
       return open_sparse_stream(std::move(decoder), setting.sizes, {name(), version(), params}, chunk_size);
     CacheStreamConfig config{.method = name(), .version = version()};
