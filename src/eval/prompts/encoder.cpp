@@ -23,7 +23,7 @@ PromptEncoder::PromptEncoder(std::shared_ptr<const Tokenizer> tokenizer, const s
   }
   chat_ = true;
   if (form == "chat" && tokenizer_->chat_template().empty())
-    throw InputError("[eval] this model has no chat template; use the plain form, or name a format");
+    throw InputError("[eval] this model has no chat template; say --set form=plain, or name a chat format");
   const ChatFormat format = choose_chat_format(*tokenizer_, form == "chat" ? "" : form);
   id_ = "chat/" + format.name();
   stops_ = format.stops();

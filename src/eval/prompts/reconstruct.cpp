@@ -151,16 +151,23 @@ ReconstructPrompt build_reconstruct(const PromptEncoder& encoder, const Filler& 
                                     const ReconstructSpec& spec, uint64_t seed) {
   if (spec.hint_tokens < 0 || spec.tokens <= spec.hint_tokens)
     throw UsageError("[reconstruct] a text of {} tokens cannot have a hint of {}", spec.tokens, spec.hint_tokens);
+  if (spec.readings < 1) throw UsageError("[reconstruct] readings must be at least 1, not {}", spec.readings);
   Random random(seed);
   const std::vector<TokenId> text = whole_text_tokens(encoder, source, spec, random);
   const Tokenizer& tokenizer = encoder.tokenizer();
   ReconstructPrompt built;
   BuiltPrompt& prompt = built.prompt;
   prompt.context_ids = frame.before_ids;
-  const auto first = static_cast<int64_t>(prompt.context_ids.size());
-  prompt.context_ids.insert(prompt.context_ids.end(), text.begin(), text.end());
-  prompt.context = frame.before + tokenizer.decode(text);
-  prompt.needles = {{first, first + spec.tokens - 1}};
+  prompt.context = frame.before;
+  for (int64_t reading = 1; reading <= spec.readings; ++reading) {
+    const auto begin = static_cast<int64_t>(prompt.context_ids.size());
+    prompt.needles.push_back({begin, begin + spec.tokens - 1});
+    prompt.context_ids.insert(prompt.context_ids.end(), text.begin(), text.end());
+    prompt.context += tokenizer.decode(text);
+    if (reading == spec.readings) break;
+    prompt.context_ids.insert(prompt.context_ids.end(), frame.after_ids.begin(), frame.after_ids.end());
+    prompt.context += frame.after;
+  }
   prompt.utterance_ends = {static_cast<int64_t>(prompt.context_ids.size())};
   prompt.question = frame.after;
   prompt.question_ids = frame.after_ids;

@@ -32,6 +32,7 @@ CopyFrame copy_frame(const Tokenizer& tokenizer, const std::string& form, int64_
 struct ReconstructSpec {
   TextKind kind = TextKind::natural;
   int64_t tokens = 64;      // of the text
+  int64_t readings = 1;     // how often the text is read, each time followed by the trigger
   int64_t hint_tokens = 0;  // first tokens of the text that the answer begins with; never scored
 };
 

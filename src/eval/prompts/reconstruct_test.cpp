@@ -51,6 +51,16 @@ TEST(Reconstruct, HintIsNotScored) {
   EXPECT_THROW(build({.tokens = 4, .hint_tokens = 4}), UsageError);
 }
 
+TEST(Reconstruct, TextCanBeReadSeveralTimes) {
+  const ReconstructPrompt built = build({.tokens = 20, .readings = 3}, 3, "", 0);
+  const std::string& text = built.prompt.references.at(0);
+  EXPECT_EQ(built.prompt.context, text + "\n\n" + text + "\n\n" + text);
+  ASSERT_EQ(built.prompt.needles.size(), 3u);
+  for (const TokenRange& range : built.prompt.needles)
+    EXPECT_EQ(test::decoded(plain_encoder().tokenizer(), built.prompt.context_ids, range), text);
+  EXPECT_THROW(build({.readings = 0}), UsageError);
+}
+
 TEST(Reconstruct, TriggerCanBeAToken) {
   const ReconstructPrompt built = build({.tokens = 16}, 3, "<|endoftext|>", 0);
   EXPECT_EQ(built.prompt.question_ids, std::vector<TokenId>{*plain_encoder().tokenizer().find("<|endoftext|>")});

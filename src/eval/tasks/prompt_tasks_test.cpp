@@ -47,7 +47,7 @@ const std::vector<Case> kCases = {
      false},
     {"reconstruct",
      kDocuments,
-     {{"tokens", "20"}, {"demonstrations", "1"}, {"hint_tokens", "2"}, {"trials", "1"}},
+     {{"tokens", "20"}, {"form", "plain"}, {"demonstrations", "1"}, {"hint_tokens", "2"}, {"trials", "1"}},
      true},
 };
 
@@ -153,7 +153,7 @@ TEST(PromptTasks, RefuseWhatMakesNoSense) {
   EXPECT_THROW(refuse("ruler", kDocuments, {{"kinds", "niah"}}), UsageError);
   EXPECT_THROW(refuse("dialogue", kDialogues, {{"what", "poems"}}), UsageError);
   EXPECT_THROW(refuse("dialogue", kDialogues, {{"turns", "first"}}), UsageError);
-  EXPECT_THROW(refuse("reconstruct", kDocuments, {{"texts", "prose"}}), UsageError);
+  EXPECT_THROW(refuse("reconstruct", kDocuments, {{"texts", "prose"}, {"form", "plain"}}), UsageError);
 }
 
 Json line(const char* prediction, const char* reference, double repetition) {

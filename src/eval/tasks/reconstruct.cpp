@@ -19,10 +19,12 @@ struct ReconstructParams {
   std::string texts = "natural,shuffled,random";
   std::string tokens = "64,128,256,512";
   int64_t trials = 20;
-  int64_t demonstrations = 6;
+  // What a small model without any training for the task writes back word for word when it forgets nothing.
+  std::string form = "chat";
+  int64_t demonstrations = 0;
   std::string trigger;
+  int64_t readings = 3;
   int64_t hint_tokens = 8;
-  std::string form = "plain";
 
   template <class F>
   void visit(F&& f) {
@@ -31,6 +33,7 @@ struct ReconstructParams {
     f("trials", trials, "texts per cell");
     f("demonstrations", demonstrations, "fixed texts with their copies in front of the text, 0 to 6");
     f("trigger", trigger, "text or token that asks for the text again; empty: as in the demonstrations");
+    f("readings", readings, "how often the text is read before it is asked for");
     f("hint_tokens", hint_tokens, "the answer begins with so many tokens of the text; they are not scored");
     f("form", form, "plain, chat (the model's own format) or the name of a chat format");
   }
@@ -71,8 +74,11 @@ class ReconstructRun : public TaskRun {
         for (int64_t trial = 0; trial < trials; ++trial) {
           items_.push_back({fmt::format("text={}/tokens={}/trial={}", text, tokens, trial),
                             {{"text", text}, {"tokens", tokens}},
-                            tokens * 12});
-          specs_.push_back({.kind = text_kind_named(text), .tokens = tokens, .hint_tokens = params.hint_tokens});
+                            tokens * (12 + params.readings)});
+          specs_.push_back({.kind = text_kind_named(text),
+                            .tokens = tokens,
+                            .readings = params.readings,
+                            .hint_tokens = params.hint_tokens});
           if (trial == 0) build(items_.size() - 1);  // refuses before any work
         }
   }
@@ -104,7 +110,10 @@ class ReconstructRun : public TaskRun {
     Json line = {{"scores", std::move(scores)},
                  {"question", built.prompt.question + built.prompt.answer_prefix},
                  {"references", built.prompt.references},
-                 {"needle", {built.prompt.needles[0].first, built.prompt.needles[0].last}}};
+                 {"readings", specs_[item].readings}};
+    // A control without context has read nothing that could be kept.
+    if (arm.control != Control::closed_book)
+      line["needle"] = {built.prompt.needles[0].first, built.prompt.needles[0].last};
     line.update(answer.line);
     return line;
   }
