@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 
 namespace steno {
@@ -23,33 +24,32 @@ const char* kind_name(IntervalKind kind) {
   return "";
 }
 
-Metric make_metric(double value, steno::Interval interval, size_t n, IntervalKind kind, bool higher_is_better) {
-  return {value, interval.low, interval.high, static_cast<int64_t>(n), kind, higher_is_better};
+// One group says nothing about how groups differ: a bootstrap of it would look like certainty.
+Metric bootstrapped(double value, Interval interval, size_t groups, size_t n, bool higher_is_better) {
+  if (groups < 2) return {value, value, value, static_cast<int64_t>(n), IntervalKind::none, higher_is_better};
+  return {value, interval.low, interval.high, static_cast<int64_t>(n), IntervalKind::bootstrap, higher_is_better};
 }
 
 }  // namespace
 
 Metric mean_metric(const std::vector<double>& values, bool higher_is_better) {
-  const double share = mean(values);
-  if (all_right_or_wrong(values))
-    return make_metric(
-        share, wilson_interval(std::count(values.begin(), values.end(), 1.0), static_cast<int64_t>(values.size())),
-        values.size(), IntervalKind::wilson, higher_is_better);
-  return make_metric(share, bootstrap_mean(values), values.size(), IntervalKind::bootstrap, higher_is_better);
+  if (!all_right_or_wrong(values))
+    return bootstrapped(mean(values), bootstrap_mean(values), values.size(), values.size(), higher_is_better);
+  const auto n = static_cast<int64_t>(values.size());
+  const Interval interval = wilson_interval(std::count(values.begin(), values.end(), 1.0), n);
+  return {mean(values), interval.low, interval.high, n, IntervalKind::wilson, higher_is_better};
 }
 
 Metric mean_metric(const std::vector<double>& values, const std::vector<size_t>& groups, bool higher_is_better) {
-  if (std::set<size_t>(groups.begin(), groups.end()).size() == groups.size())
-    return mean_metric(values, higher_is_better);
-  return make_metric(mean(values), bootstrap_mean(values, groups), values.size(), IntervalKind::bootstrap,
-                     higher_is_better);
+  const size_t count = std::set<size_t>(groups.begin(), groups.end()).size();
+  if (count == groups.size()) return mean_metric(values, higher_is_better);
+  return bootstrapped(mean(values), bootstrap_mean(values, groups), count, values.size(), higher_is_better);
 }
 
 Metric corpus_metric(size_t groups, const Statistic& statistic, bool higher_is_better) {
   std::vector<size_t> all(groups);
-  for (size_t i = 0; i < groups; ++i) all[i] = i;
-  return make_metric(statistic(all), bootstrap_interval(groups, statistic), groups, IntervalKind::bootstrap,
-                     higher_is_better);
+  std::iota(all.begin(), all.end(), size_t{0});
+  return bootstrapped(statistic(all), bootstrap_interval(groups, statistic), groups, groups, higher_is_better);
 }
 
 std::vector<size_t> line_clusters(const Lines& lines) {

@@ -37,6 +37,16 @@ TEST(Metric, WilsonForRightAndWrongElseBootstrap) {
   EXPECT_GT(share.high, share.mean);
 }
 
+TEST(Metric, OneGroupHasNoBootstrapInterval) {
+  EXPECT_EQ(mean_metric({0.4}).interval, IntervalKind::none);
+  EXPECT_EQ(mean_metric({0.4, 0.6}, std::vector<size_t>{7, 7}).interval, IntervalKind::none);
+  EXPECT_EQ(mean_metric({0.4, 0.6}, std::vector<size_t>{7, 8}).interval, IntervalKind::bootstrap);
+  EXPECT_EQ(mean_metric({1.0}).interval, IntervalKind::wilson);
+  const Metric corpus = corpus_metric(1, [](std::span<const size_t>) { return 3.0; });
+  EXPECT_EQ(corpus.interval, IntervalKind::none);
+  EXPECT_EQ(corpus.low, 3.0);
+}
+
 TEST(Metric, ItemsOfOneClusterAreDrawnTogether) {
   // Ten clusters of eight equal items know as much as ten items, and a bootstrap over eighty would not say so.
   std::vector<Json> apart, together;
