@@ -8,18 +8,15 @@
 
 #include "base/error.h"
 #include "memory/bank.h"
+#include "memory/last_queries.h"
 #include "memory/packed_keys.h"
 #include "memory/query_window.h"
 #include "memory/stream_frame.h"
-#include "model/attention.h"
 
 namespace steno {
 namespace {
 
 using Kind = Statistics::Kind;
-
-// Where rows stand: positions or ranks, [tables][rows].
-using Places = std::vector<std::vector<int64_t>>;
 
 Places ranks_of(const Bank& bank) {
   Places places(static_cast<size_t>(bank.tables()));
@@ -276,63 +273,17 @@ class ScoreStream : public Stream {
   }
 
   // [layers] of [1, H, S + T]: what the newest tokens give to everything held now.
-  std::vector<at::Tensor> received_from_last_queries(const Input& in, const Output& out, const Places& places) const {
-    const ModelConfig& config = decoder_->config();
-    const int64_t steps = in.ids.size(1), columns = bank_.size();
-    const int64_t count = keeps_queries() ? queries_.size() : wanted_.queries;
-    const int64_t last = (packs() ? columns : seen_) - 1;
-    const at::Tensor query_places = at::arange(last + 1 - count, last + 1, at::kLong).unsqueeze(0);
-    std::vector<at::Tensor> received;
-    RotaryTable turn[2];
-    for (int64_t layer = 0; layer < config.layers; ++layer) {
+  std::vector<at::Tensor> received_from_last_queries(const Input& in, const Output& out, const Places& places) {
+    LastQueries last{.count = keeps_queries() ? queries_.size() : wanted_.queries, .fresh = in.ids.size(1)};
+    last.first_place = (packs() ? bank_.size() : seen_) - last.count;
+    const int64_t layers = decoder_->config().layers;
+    for (int64_t layer = 0; layer < layers; ++layer) {
       const auto l = static_cast<size_t>(layer);
-      AttentionInput a;
-      a.scale = config.attention_scale;
-      if (!keeps_queries()) {
-        a.q = out.queries[l].narrow(2, steps - count, count);
-      } else {
-        a.q = queries_.layer(layer);
-        if (packs()) {
-          const bool local = config.kinds[l].local_rope;
-          if (!turn[local].cos.defined())
-            turn[local] = rotary_table(local ? config.local_rope : config.rope, config.d_h,
-                                       query_places.to(decoder_->device()), in.rope_length);
-          a.q = rotate(a.q, turn[local]);
-        }
-      }
-      a.k = in.rows[l].k.narrow(2, 0, columns);
-      a.v = in.rows[l].v.narrow(2, 0, columns);
-      // In the order of the rows the newest tokens stand last only as long as they are of this chunk.
-      const int64_t window = config.kinds[l].window;
-      if (count > steps || window > 0)
-        a.allowed = readable(layer, count, last + 1 - count, steps, window, places).to(decoder_->device());
-      AttentionReceived sums;
-      attention_received(a, sums);
-      received.push_back(std::move(sums.mass));
+      last.queries.push_back(keeps_queries() ? queries_.layer(layer)
+                                             : out.queries[l].narrow(2, last.fresh - last.count, last.count));
     }
-    return received;
-  }
-
-  // bool [1, tables of the layer, count, columns] for queries at places first, first + 1, ...
-  at::Tensor readable(int64_t layer, int64_t count, int64_t first, int64_t steps, int64_t window,
-                      const Places& places) const {
-    const int64_t planes = rule_->sharing() == Sharing::head ? decoder_->config().kv_heads : 1;
-    const int64_t columns = bank_.size(), old = columns - steps;
-    const at::Tensor mask = at::empty({1, planes, count, columns}, at::kBool);
-    bool* open = mask.mutable_data_ptr<bool>();
-    for (int64_t plane = 0; plane < planes; ++plane) {
-      const auto index = bank_.table_of(layer, plane);
-      const SlotTable& table = bank_.table(index);
-      for (int64_t query = first; query < first + count; ++query) {
-        for (int64_t column = 0; column < columns; ++column) {
-          const int64_t place = !packs()       ? table[column].position
-                                : column < old ? places[static_cast<size_t>(index)][static_cast<size_t>(column)]
-                                               : column;
-          *open++ = place <= query && (window == 0 || query - place < window);
-        }
-      }
-    }
-    return mask;
+    last.rotated = !(keeps_queries() && packs());
+    return received_from(last, *decoder_, bank_, in.rows, packs() ? &places : nullptr, in.rope_length);
   }
 
   // statistics: [layers] of [1, H, S + T], in the order of the rows.

@@ -201,6 +201,10 @@ at::Tensor attend_reference(const AttentionInput& in) {
 }
 
 void attention_received(const AttentionInput& in, AttentionReceived& received) {
+  if (in.q.is_cpu() && in.q.size(2) > kFewQueries && fits_blocks(in)) {
+    attend_blocks(in, &received);
+    return;
+  }
   const at::Tensor allowed = allowed_or_causal(in);
   const int64_t steps = in.q.size(2);
   constexpr int64_t kBlock = 64;
