@@ -119,6 +119,14 @@ TEST(Summary, MemoryScoreIsTheShareOfTheWayFromClosedBookToFullContext) {
   EXPECT_FALSE(summary["arms"][1]["metrics"].contains("memory_score"));
 }
 
+TEST(Summary, AMemoryScoreWithoutBoundsHasNoInterval) {
+  const Json summary =
+      summary_of(Given({{"closed-book", {0.5, 0.0}}, {"full-context", {0.0, 1.0}}, {"window-8", {0.5, 0.5}}}));
+  const Json& score = summary["arms"][2]["metrics"]["memory_score"];
+  EXPECT_DOUBLE_EQ(score["mean"].get<double>(), 1.0);
+  EXPECT_EQ(score["interval"], "none");
+}
+
 TEST(Summary, NoMemoryScoreWhereFullContextDoesNotHelp) {
   const Json summary =
       summary_of(Given({{"closed-book", {0.5, 0.5}}, {"full-context", {0.5, 0.5}}, {"window-8", {0.5, 1}}}));

@@ -83,8 +83,11 @@ std::optional<Metric> memory_score(const Lines& lines, const Lines& closed, cons
   if (groups.empty()) return {};
   Metric metric = corpus_metric(groups.size(), score);
   metric.n = n;
-  // Where full context wins by less than its noise the score is shown, and its interval is not (NaN, written as null).
-  return std::isnan(metric.mean) ? std::nullopt : std::optional(metric);
+  if (std::isnan(metric.mean)) return {};
+  // In some resample full context is no better than none: too few items to bound the score.
+  if (std::isnan(metric.low) || std::isnan(metric.high))
+    metric.low = metric.high = metric.mean, metric.interval = IntervalKind::none;
+  return metric;
 }
 
 const Arm* control_arm(const std::vector<Arm>& arms, Control control) {
