@@ -2,6 +2,8 @@
 //
 //   steno_bench prefill TOKENS    tokens/s of reading TOKENS by `dense`
 //   steno_bench decode CONTEXT    tokens/s of 64 greedy steps after CONTEXT tokens
+//   steno_bench parallel CONTEXT  tokens/s of all of 8 conversations decoded in step after CONTEXT tokens each
+//   steno_bench policies TOKENS   reading speed of every method over `dense` of the same chunk, in turns
 //   steno_bench stream TOKENS     seconds per token and RSS along a stream, by default of streaming-llm
 //   steno_bench dialogue TURNS    the same along a conversation of TURNS turns from --data
 //   steno_bench turns TURNS       what one turn costs after 10, 50, 100, ... of them, against reading all of it again
@@ -19,6 +21,7 @@
 #include "base/process.h"
 #include "base/random.h"
 #include "bench/dialogue.h"
+#include "memory/feed_together.h"
 #include "methods/method.h"
 #include "model/loader.h"
 
@@ -67,6 +70,57 @@ json decode(const std::shared_ptr<const Decoder>& decoder, int64_t context, int6
   }
   return {
       {"what", "decode"}, {"context", context}, {"tokens", tokens}, {"tokens_per_s", median(rates)}, {"all", rates}};
+}
+
+json parallel(const std::shared_ptr<const Decoder>& decoder, int64_t conversations, int64_t context, int64_t tokens,
+              int64_t repeats) {
+  std::vector<double> rates;
+  for (int64_t i = 0; i <= repeats; ++i) {
+    std::vector<std::unique_ptr<Stream>> streams;
+    std::vector<Stream*> pointers;
+    std::vector<TokenId> next;
+    for (int64_t s = 0; s < conversations; ++s) {
+      const auto ids = random_tokens(context, decoder->config().vocab, 10 + static_cast<uint64_t>(s));
+      streams.push_back(method_named("dense").open_stream(decoder, {}));
+      pointers.push_back(streams.back().get());
+      next.push_back(static_cast<TokenId>(streams.back()->feed(ids, LogitRows::last).logits.argmax().item<int64_t>()));
+    }
+    const Stopwatch watch;
+    for (int64_t t = 0; t < tokens; ++t) {
+      const auto results = feed_together(pointers, next, LogitRows::last);
+      for (size_t s = 0; s < next.size(); ++s)
+        next[s] = static_cast<TokenId>(results[s].logits.argmax().item<int64_t>());
+    }
+    if (i > 0) rates.push_back(static_cast<double>(conversations * tokens) / watch.seconds());
+  }
+  return {{"what", "parallel"}, {"conversations", conversations}, {"context", context},
+          {"tokens", tokens},   {"tokens_per_s", median(rates)},  {"all", rates}};
+}
+
+// Every method beside `dense` with the same chunk, in turns; ratios of the pairs, above 1 = quicker than dense.
+json policies(const std::shared_ptr<const Decoder>& decoder, int64_t tokens, int64_t budget, int64_t chunk,
+              int64_t repeats) {
+  const auto ids = random_tokens(tokens, decoder->config().vocab, 4);
+  const auto seconds = [&](const std::string& method) {
+    const auto stream =
+        method_named(method).open_stream(decoder, {.budget = budget, .chunk_size = chunk, .params = {}});
+    const Stopwatch watch;
+    stream->feed(ids, LogitRows::none);
+    return watch.seconds();
+  };
+  seconds("dense");
+  json ratios = json::object();
+  for (const Method* method : methods()) {
+    // These keep text and read nothing until they are asked.
+    if (method->name() == "dense" || method->name() == "recompute" || method->name() == "retrieval") continue;
+    std::vector<double> pairs;
+    for (int64_t i = 0; i < repeats; ++i) {
+      const double dense = seconds("dense");
+      pairs.push_back(dense / seconds(method->name()));
+    }
+    ratios[method->name()] = median(pairs);
+  }
+  return {{"what", "policies"}, {"tokens", tokens}, {"budget", budget}, {"chunk", chunk}, {"ratio_to_dense", ratios}};
 }
 
 // The first `count` tokens of a text, or pseudo-random ones without a text.
@@ -141,7 +195,9 @@ int main(int argc, char** argv) {
   std::string what, model, method = "streaming-llm", text, data;
   int64_t tokens = 0, repeats = 3, threads = 0, budget = 1024, chunk = 0;
   CLI::App app("whole-model measurements");
-  app.add_option("what", what)->required()->check(CLI::IsMember({"prefill", "decode", "stream", "dialogue", "turns"}));
+  app.add_option("what", what)
+      ->required()
+      ->check(CLI::IsMember({"prefill", "decode", "parallel", "policies", "stream", "dialogue", "turns"}));
   app.add_option("tokens", tokens)->required()->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   app.add_option("--model", model)->required();
   app.add_option("--threads", threads);
@@ -160,6 +216,10 @@ int main(int argc, char** argv) {
       result = prefill(decoder, tokens, repeats);
     else if (what == "decode")
       result = decode(decoder, tokens, 64, repeats);
+    else if (what == "parallel")
+      result = parallel(decoder, 8, tokens, 64, repeats);
+    else if (what == "policies")
+      result = policies(decoder, tokens, budget, chunk > 0 ? chunk : 512, repeats);
     else if (what == "dialogue" || what == "turns") {
       if (data.empty()) throw UsageError("--data is missing: a file of dialogues");
       const auto turns = dialogue_turns(*load_model(model).tokenizer, data, tokens);

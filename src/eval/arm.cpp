@@ -92,7 +92,7 @@ Json arm_json(const Arm& arm, const std::shared_ptr<const Decoder>& decoder) {
           {"positions", positions.empty() ? "gaps" : positions},
           {"chunk", stream->chunk_size()},
           {"reading", reading.empty() ? fmt::format("chunks of {}", stream->chunk_size()) : reading},
-          {"query_aware", arm.query_aware},
+          {"query_aware", arm.query_aware || arm.method->query_aware()},
           {"control", arm.control == Control::none ? Json() : Json(control_name(arm.control))}};
 }
 

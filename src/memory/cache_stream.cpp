@@ -34,6 +34,16 @@ class CacheStream : public Stream {
     return result;
   }
 
+  PendingToken begin_token(TokenId token, LogitRows logits) override {
+    check_token_ids(std::span(&token, 1), decoder_->config().vocab);
+    std::vector<Slot> own;
+    Input in = begin_chunk(std::span(&token, 1), logits, own);
+    return {decoder_.get(), std::move(in), [this, own](const Output& out) {
+              finish_chunk(own);
+              return FeedResult{seen_ - 1, out.logits.defined() ? out.logits.squeeze(0) : at::Tensor()};
+            }};
+  }
+
   void end_of_utterance() override { ++segment_; }
 
   // cache_policies, section 3. The recent slots that would leave while the turn is read leave now. What stays needs no
@@ -51,6 +61,7 @@ class CacheStream : public Stream {
     cut_ = cut;
   }
 
+  int64_t vocab() const override { return decoder_->config().vocab; }
   int64_t tokens_seen() const override { return seen_; }
   int64_t chunk_size() const override { return config_.chunk_size; }
 
@@ -134,11 +145,19 @@ class CacheStream : public Stream {
   }
 
   at::Tensor read_chunk(std::span<const TokenId> tokens, LogitRows logits) {
+    std::vector<Slot> own;
+    const Input in = begin_chunk(tokens, logits, own);
+    const at::Tensor out = decoder_->run(in).logits;
+    finish_chunk(own);
+    return out;
+  }
+
+  Input begin_chunk(std::span<const TokenId> tokens, LogitRows logits, std::vector<Slot>& own) {
     const auto steps = static_cast<int64_t>(tokens.size());
     // Slots that not even the first query of the chunk reads go first; a single token then needs no mask at all.
     bank_.evict(rule_->victims(bank_.table(), seen_));
     bank_.reserve(steps);
-    std::vector<Slot> own(static_cast<size_t>(steps));
+    own.resize(static_cast<size_t>(steps));
     for (int64_t t = 0; t < steps; ++t)
       own[static_cast<size_t>(t)] = {seen_ + t, segment_, step_, step_, 0, Role::token};
 
@@ -164,15 +183,16 @@ class CacheStream : public Stream {
       if (in.front.rows > 0) in.front.query_positions = (positions - gap).clamp_max(config_.packed_limit).to(device);
     }
     in.logits = logits;
-    const at::Tensor out = decoder_->run(in).logits;
+    return in;
+  }
 
+  void finish_chunk(std::span<const Slot> own) {
     bank_.commit(own);
     peak_slots_ = std::max(peak_slots_, bank_.size());
-    seen_ += steps;
+    seen_ += static_cast<int64_t>(own.size());
     ++step_;
     // After the chunk the memory is back within its budget.
     bank_.evict(rule_->victims(bank_.table(), config_.order == EvictionOrder::attend_first ? seen_ : seen_ - 1));
-    return out;
   }
 
   bool has_sliding_layers() const {

@@ -41,6 +41,7 @@ class ScriptedStream : public Stream {
     if (next_ < script_.size()) out[rows - 1][script_[next_++]] = flat ? 2.0 : 50.0;
     return {static_cast<int64_t>(fed.size()) - rows, out};
   }
+  int64_t vocab() const override { return 1 << 20; }
   int64_t tokens_seen() const override { return static_cast<int64_t>(fed.size()); }
   int64_t chunk_size() const override { return 512; }
   Accounting accounting() const override { return {}; }

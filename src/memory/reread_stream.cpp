@@ -53,6 +53,7 @@ class RereadStream : public Stream {
     return result;
   }
 
+  int64_t vocab() const override { return decoder_->config().vocab; }
   int64_t tokens_seen() const override { return seen(); }
   int64_t chunk_size() const override { return config_.chunk_size; }
 

@@ -66,7 +66,18 @@ class ScoreStream : public Stream {
     return result;
   }
 
+  PendingToken begin_token(TokenId token, LogitRows logits) override {
+    check_token_ids(std::span(&token, 1), decoder_->config().vocab);
+    Chunk chunk = begin_chunk(std::span(&token, 1), logits, config_.cut_single_tokens);
+    Input in = chunk.input;
+    return {decoder_.get(), std::move(in), [this, chunk = std::move(chunk)](const Output& out) {
+              finish_chunk(chunk, out);
+              return FeedResult{seen_ - 1, out.logits.defined() ? out.logits.squeeze(0) : at::Tensor()};
+            }};
+  }
+
   void end_of_utterance() override { ++segment_; }
+  int64_t vocab() const override { return decoder_->config().vocab; }
   int64_t tokens_seen() const override { return seen_; }
   int64_t chunk_size() const override { return config_.chunk_size; }
 
@@ -206,23 +217,37 @@ class ScoreStream : public Stream {
     return queries;
   }
 
+  // One call of the decoder and what is done with its results.
+  struct Chunk {
+    std::vector<Slot> own;
+    Input input;
+    Places places;
+    bool cut = false;
+  };
+
   at::Tensor read_chunk(std::span<const TokenId> tokens, LogitRows logits, bool may_cut) {
+    const Chunk chunk = begin_chunk(tokens, logits, may_cut);
+    const Output out = decoder_->run(chunk.input);
+    finish_chunk(chunk, out);
+    return out.logits;
+  }
+
+  Chunk begin_chunk(std::span<const TokenId> tokens, LogitRows logits, bool may_cut) {
     const auto steps = static_cast<int64_t>(tokens.size());
     const int64_t rows = bank_.size();
-    const bool cut = may_cut && rows + steps > config_.budget;
+    Chunk chunk;
+    chunk.cut = may_cut && rows + steps > config_.budget;
     bank_.reserve(steps);
-    std::vector<Slot> own(static_cast<size_t>(steps));
-    for (int64_t t = 0; t < steps; ++t)
-      own[static_cast<size_t>(t)] = {seen_ + t, segment_, step_, step_, 0, Role::token};
+    for (int64_t t = 0; t < steps; ++t) chunk.own.push_back({seen_ + t, segment_, step_, step_, 0, Role::token});
 
     const at::Device device = decoder_->device();
-    Input in;
+    Input& in = chunk.input;
     const at::Tensor ids = at::empty({1, steps}, at::kLong);
     std::copy(tokens.begin(), tokens.end(), ids.mutable_data_ptr<int64_t>());
     in.ids = ids.to(device);
     const int64_t first = packs() ? rows : seen_;
     in.positions = at::arange(first, first + steps, at::kLong).unsqueeze(0).to(device);
-    Places places;
+    Places& places = chunk.places;
     if (packs()) {
       places = ranks_of(bank_);
       in.rope_length = rows + steps;
@@ -232,18 +257,19 @@ class ScoreStream : public Stream {
       in.rows = bank_.rows_for(steps);
     }
     if (has_sliding_layers() && rows > 0) in.row_positions = row_positions(places);
-    ask_for_statistics(in.capture, steps, cut);
+    ask_for_statistics(in.capture, steps, chunk.cut);
     in.logits = logits;
-    const Output out = decoder_->run(in);
+    return chunk;
+  }
 
+  void finish_chunk(const Chunk& chunk, const Output& out) {
     if (packs()) PackedKeys::store(bank_, out.unrotated_keys);
-    bank_.commit(own);
+    bank_.commit(chunk.own);
     peak_slots_ = std::max(peak_slots_, bank_.size());
-    seen_ += steps;
-    tell_statistics(in, out, places, cut);
+    seen_ += static_cast<int64_t>(chunk.own.size());
+    tell_statistics(chunk.input, out, chunk.places, chunk.cut);
     ++step_;
-    if (cut) evict();
-    return out.logits;
+    if (chunk.cut) evict();
   }
 
   void ask_for_statistics(Capture& capture, int64_t steps, bool cut) const {

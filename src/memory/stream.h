@@ -43,14 +43,25 @@ struct FeedResult {
   at::Tensor logits;  // [T', V] f32, as asked for
 };
 
+// A token that is about to be read, as a call of the decoder. feed_together() runs many of them at once.
+struct PendingToken {
+  const Decoder* decoder = nullptr;  // nullptr: the stream reads its tokens by feed() only
+  Input input;
+  // Takes the results of `input` into the memory. The stream must not be touched in between.
+  std::function<FeedResult(const Output&)> finish;
+};
+
 // Not thread-safe; any number of streams share one decoder.
 class Stream {
  public:
   virtual ~Stream() = default;
   // Reads tokens, `chunk_size()` at a time; calls `progress` with the tokens done after each chunk. When Ctrl-C was
-  // pressed it throws Interrupted between chunks, with what was read so far kept. Throws InputError for ids outside the vocabulary.
+  // pressed it throws Interrupted between chunks, with what was read so far kept. Throws InputError for ids outside the
+  // vocabulary.
   virtual FeedResult feed(std::span<const TokenId> tokens, LogitRows logits,
                           const std::function<void(int64_t)>& progress = {}) = 0;
+  // feed() of one token, cut in two around the decoder; see feed_together(). Throws as feed() does.
+  virtual PendingToken begin_token(TokenId token, LogitRows logits) { return {}; }
   // Results that are still outstanding (methods that answer late); empty for all others.
   virtual FeedResult flush() { return {}; }
   // An utterance ends after the last token fed; methods without utterances ignore it.
@@ -58,6 +69,8 @@ class Stream {
   // Makes room for a turn of `tokens` now, so that reading them drops nothing (cache_policies, section 3); at most the
   // whole budget. Methods whose rule knows no such step ignore it.
   virtual void reserve(int64_t tokens) {}
+  // Ids from 0 to vocab() - 1 are known.
+  virtual int64_t vocab() const = 0;
   virtual int64_t tokens_seen() const = 0;
   virtual int64_t chunk_size() const = 0;
   virtual Accounting accounting() const = 0;

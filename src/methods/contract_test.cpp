@@ -10,6 +10,7 @@
 #include "base/interrupt.h"
 #include "io/safetensors.h"
 #include "memory/stream_frame.h"
+#include "memory/feed_together.h"
 #include "methods/method.h"
 #include "methods/method_test_util.h"
 
@@ -232,6 +233,33 @@ TEST_P(Contract, ProgressTellsEveryChunk) {
   std::vector<int64_t> told;
   open(16)->feed(ids, LogitRows::none, [&](int64_t done) { told.push_back(done); });
   EXPECT_EQ(told, (std::vector<int64_t>{16, 32, 48, 60}));
+}
+
+// Conversations of different lengths decoded in step: each as it would be alone.
+TEST_P(Contract, StreamsReadTogetherAsTheyDoAlone) {
+  std::vector<std::unique_ptr<Stream>> together, alone;
+  std::vector<Stream*> pointers;
+  for (const int64_t length : {int64_t{5}, int64_t{23}, kTokens}) {
+    for (auto* list : {&together, &alone}) {
+      list->push_back(open());
+      feed_all(*list->back(), text(length, static_cast<uint64_t>(length)));
+    }
+    pointers.push_back(together.back().get());
+  }
+  const auto more = text(30, 9);
+  for (size_t step = 0; step < 10; ++step) {
+    const std::vector<TokenId> tokens = {more[step], more[step + 10], more[step + 20]};
+    const auto results = feed_together(pointers, tokens, LogitRows::last);
+    for (size_t i = 0; i < pointers.size(); ++i) {
+      const FeedResult one = alone[i]->feed(std::span(tokens).subspan(i, 1), LogitRows::last);
+      EXPECT_EQ(results[i].first_position, one.first_position);
+      EXPECT_TRUE(same_bits(results[i].logits, one.logits)) << "stream " << i << " step " << step;
+    }
+  }
+  for (size_t i = 0; i < pointers.size(); ++i) expect_same_state(*together[i], *alone[i]);
+  const std::vector<TokenId> bad = {more[0], more[1], static_cast<TokenId>(decoder_->config().vocab)};
+  EXPECT_THROW(feed_together(pointers, bad, LogitRows::last), InputError);
+  for (size_t i = 0; i < pointers.size(); ++i) expect_same_state(*together[i], *alone[i]);
 }
 
 TEST_P(Contract, AForkIsIndependent) {

@@ -19,12 +19,15 @@ ScoreStreamConfig score_stream_config(const Method& method, const StreamOptions&
   ScoreStreamConfig config{.method = method.name(), .version = method.version(), .budget = budget};
   config.positions = position_mode_named(method.name(), common.positions);
   config.cut = cut_named(method.name(), common.cut);
-  if (options.chunk_size > 0) config.chunk_size = options.chunk_size;
+  // Inside a chunk a token reads the budget and the chunk: a quarter of the budget keeps that close to what was asked
+  // for, and the tokens of a chunk, which some rules never evict at once, leave three quarters to the ranking.
+  if (options.chunk_size > 0)
+    config.chunk_size = options.chunk_size;
+  else if (config.cut == CutAt::chunk)
+    config.chunk_size = std::clamp<int64_t>(config.budget / 4, 1, 512);
   config.params = params;
   config.params["budget"] = std::to_string(budget);
   return config;
 }
-
-int64_t chunk_for_immune_tokens(int64_t budget) { return std::clamp<int64_t>(budget / 4, 1, 512); }
 
 }  // namespace steno

@@ -27,8 +27,4 @@ void check_count(const Method& method, const std::string& parameter, int64_t val
 ScoreStreamConfig score_stream_config(const Method& method, const StreamOptions& options, const ScoreParams& common,
                                       const FieldValues& params, int64_t smallest, const std::string& parts);
 
-// Chunk size where the tokens of a chunk are immune against the cut that follows: a quarter of the budget, so that
-// three quarters of the memory are kept by rank.
-int64_t chunk_for_immune_tokens(int64_t budget);
-
 }  // namespace steno

@@ -190,6 +190,7 @@ class ListeningStream : public Stream {
     return inner_->feed(tokens, logits, progress);
   }
   void end_of_utterance() override { heard_.push_back(inner_->tokens_seen()); }
+  int64_t vocab() const override { return inner_->vocab(); }
   int64_t tokens_seen() const override { return inner_->tokens_seen(); }
   int64_t chunk_size() const override { return inner_->chunk_size(); }
   Accounting accounting() const override { return inner_->accounting(); }

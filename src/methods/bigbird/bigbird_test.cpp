@@ -58,8 +58,12 @@ TEST_P(BigBirdModels, EqualsTheMaskedForwardAtAnyChunking) {
     BigBirdSizes other = sizes;
     other.seed += 1;
     const at::Tensor elsewhere = feed_all(*bigbird_method()->open_stream(decoder_, bigbird(other, "query", 16)), ids);
-    if (sizes.random > 0 && reads_far) EXPECT_GT(relative_difference(elsewhere, expected), 1e-3);
-    if (sizes.random == 0) EXPECT_LE(relative_difference(elsewhere, expected), 1e-5);
+    if (sizes.random > 0 && reads_far) {
+      EXPECT_GT(relative_difference(elsewhere, expected), 1e-3);
+    }
+    if (sizes.random == 0) {
+      EXPECT_LE(relative_difference(elsewhere, expected), 1e-5);
+    }
   }
 }
 
@@ -154,7 +158,9 @@ TEST(BigBird, HiddenKeysStayHidden) {
   const DrawnByKey rule(sizes);
   for (int64_t j = 0; j < 300; ++j)
     for (int64_t i = j + 1; i < 300; ++i)
-      if (rule.visible(i, {.position = j})) EXPECT_TRUE(rule.visible(i - 1, {.position = j})) << i << " " << j;
+      if (rule.visible(i, {.position = j})) {
+        EXPECT_TRUE(rule.visible(i - 1, {.position = j})) << i << " " << j;
+      }
 }
 
 TEST(BigBird, WrongParametersAreUsageErrors) {

@@ -34,6 +34,7 @@ class SparseStream : public Stream {
     return result;
   }
 
+  int64_t vocab() const override { return decoder_->config().vocab; }
   int64_t tokens_seen() const override { return bank_.size(); }
   int64_t chunk_size() const override { return chunk_size_; }
 

@@ -43,7 +43,6 @@ class Fifo : public Method {
     check_count(*this, "start", start, 0);
     auto config = score_stream_config(*this, options, params.common, field_values(params), start + 1,
                                       fmt::format("{} start slots", start));
-    if (options.chunk_size == 0) config.chunk_size = chunk_for_immune_tokens(config.budget);
     return open_score_stream(std::move(decoder),
                              std::make_shared<Oldest>(ScoredBudget{.slots = config.budget, .start = start}), config);
   }

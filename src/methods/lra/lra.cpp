@@ -42,7 +42,6 @@ class Lra : public Method {
     check_count(*this, "start", start, 0);
     auto config = score_stream_config(*this, options, params.common, field_values(params), start + params.grace + 1,
                                       fmt::format("{} start and {} grace slots", start, params.grace));
-    if (options.chunk_size == 0) config.chunk_size = chunk_for_immune_tokens(config.budget);
     const ScoredBudget budget{.slots = config.budget, .start = start, .recent = params.grace, .whole_step = true};
     return open_score_stream(std::move(decoder), std::make_shared<LeastRecentlyAttended>(budget, params.threshold),
                              config);
