@@ -5,6 +5,7 @@
 #   make model      fetch the default model                 make format   clang-format over the sources
 #   make demo       all of that, then the main job          make asan     sanitizer build and tests
 #   make test       build and run all tests                 make install PREFIX=/usr/local
+#   make results    every method at every budget as one table (needs STENO_DATA)
 #
 # TORCH_DIR=/path/to/libtorch takes that libtorch instead of the Python wheel. SUDO= never calls sudo.
 # PIP_EXTRA_ARGS goes to the pip call that installs torch; pip's own settings (pip.conf, PIP_*) always apply.
@@ -17,7 +18,7 @@ BUILD = build/release
 MODEL = models/SmolLM2-135M-Instruct.Q4_1.gguf
 export TORCH_DIR SUDO PIP_EXTRA_ARGS
 
-.PHONY: all setup model demo test bench peers format asan clean install
+.PHONY: all setup model demo test bench results peers format asan clean install
 all: $(BUILD)/build.ninja
 	cmake --build $(BUILD) -j $(JOBS) --target steno
 
@@ -52,6 +53,10 @@ bench: setup
 	@$(MAKE) --no-print-directory model peers $(BUILD)/build.ninja
 	cmake --build $(BUILD) -j $(JOBS) --target steno steno_bench
 	python3 bench/run.py
+
+results: setup
+	@$(MAKE) --no-print-directory model all
+	python3 bench/results.py
 
 peers: setup
 	@bench/peers/setup.sh
