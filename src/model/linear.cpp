@@ -107,6 +107,18 @@ class FrozenLinear : public torch::autograd::Function<FrozenLinear> {
   };
 };
 
+// x [n, in] in `compute`. In bf16 on the CPU with rows of zeros up to a multiple of 32: the library behind ATen
+// compiles and keeps a kernel for every number of rows it meets, and the turns of a long conversation would come in
+// hundreds of lengths, a megabyte each.
+at::Tensor padded_rows(const at::Tensor& x, at::ScalarType compute) {
+  const int64_t rows = x.size(0), padded = (rows + 31) / 32 * 32;
+  if (compute != at::kBFloat16 || !x.is_cpu() || padded == rows) return x.to(compute);
+  const at::Tensor y = at::empty({padded, x.size(1)}, x.options().dtype(compute));
+  y.narrow(0, 0, rows).copy_(x);
+  y.narrow(0, rows, padded - rows).zero_();
+  return y;
+}
+
 at::Tensor multiply_scratch(const at::Tensor& x, const LinearWeight& w, at::ScalarType compute) {
   if (w.out() <= kScratchRows) return at::linear(x, w.dense(compute));
   at::Tensor y = at::empty({x.size(0), w.out()}, x.options());
@@ -192,7 +204,8 @@ std::vector<at::Tensor> linear(const at::Tensor& x, std::span<const LinearWeight
     }
     return result;
   }
-  flat = flat.to(compute);
+  const int64_t rows = flat.size(0);
+  flat = padded_rows(flat, compute);
   // One product for all of them when every weight has to be dequantised anyway.
   int64_t total = 0;
   bool all_quantised = true;
@@ -204,7 +217,7 @@ std::vector<at::Tensor> linear(const at::Tensor& x, std::span<const LinearWeight
       dequantize_rows(*w, values.narrow(0, first, w->out()));
       first += w->out();
     }
-    const at::Tensor y = at::linear(flat, values);
+    const at::Tensor y = at::linear(flat, values).narrow(0, 0, rows);
     first = 0;
     for (const LinearWeight* w : weights) {
       result.push_back(restore(add_bias(y.narrow(1, first, w->out()), w->bias())));
@@ -213,7 +226,7 @@ std::vector<at::Tensor> linear(const at::Tensor& x, std::span<const LinearWeight
     return result;
   }
   for (const LinearWeight* w : weights)
-    result.push_back(restore(add_bias(multiply_scratch(flat, *w, compute), w->bias())));
+    result.push_back(restore(add_bias(multiply_scratch(flat, *w, compute).narrow(0, 0, rows), w->bias())));
   return result;
 }
 
