@@ -45,8 +45,8 @@ class ChatTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    def json_chat(self, *lines, model=TINY / "llama_tied", budget=64, method="streaming-llm", more=()):
-        result = chat("--temperature", 0, "--max-new-tokens", 8, "--method", method, "--budget", budget, "--json", *more,
+    def json_chat(self, *lines, model=TINY / "llama_tied", budget=64, method="streaming-llm", new_tokens=8, more=()):
+        result = chat("--temperature", 0, "--max-new-tokens", new_tokens, "--method", method, "--budget", budget, "--json", *more,
                       lines=lines, model=model)
         self.assertEqual(result.returncode, 0, result.stderr)
         return objects(result)
@@ -276,7 +276,8 @@ class PipeTest(ChatTest):
         child.stdout.readline()
         time.sleep(0.3)
         child.send_signal(signal.SIGINT)
-        _, errors = child.communicate(timeout=60)
+        child.wait(timeout=60)  # with its input still open
+        _, errors = child.communicate()
         self.assertEqual(child.returncode, 130)
         self.assertIn(b"interrupted after 1 turn", errors)
 
@@ -294,6 +295,15 @@ class Terminal:
     def type(self, text):
         time.sleep(0.2)  # a prompt is shown just before the terminal passes on single keys
         os.write(self.fd, text.encode())
+
+    def pour(self, data):
+        """Much input at once. What is echoed is read meanwhile, or both sides would wait for each other."""
+        while data:
+            readable, writable, _ = select.select([self.fd], [self.fd], [], 60)
+            if readable:
+                os.read(self.fd, 65536)
+            if writable:
+                data = data[os.write(self.fd, data[:256]):]
 
     def wait_for(self, pattern, seconds=120):
         """Reads until the pattern is there; returns what came with it and forgets it."""
@@ -425,10 +435,7 @@ class TerminalTest(ChatTest):
         chat_ = self.terminal("--max-new-tokens", 4, "--budget", 2000, model=MODEL)
         chat_.wait_for("> ")
         chat_.type('"""\r')
-        for _ in range(600):
-            os.write(chat_.fd, b"the river rose in the night and the mill was gone in the morning\r")
-            if select.select([chat_.fd], [], [], 0)[0]:
-                os.read(chat_.fd, 65536)
+        chat_.pour(b"the river rose in the night and the mill was gone in the morning\r" * 600)
         chat_.text = ""
         chat_.type('"""\r')
         chat_.wait_for("reading ")
@@ -445,7 +452,7 @@ class TerminalTest(ChatTest):
 class DefaultModelTest(ChatTest):
     def test_a_conversation_with_a_system_message(self):
         said = self.json_chat("What is the capital of France?", "And of Italy?", model=MODEL, budget=512,
-                              more=("--system", "You answer in one short sentence.", "--max-new-tokens", "32"))
+                              new_tokens=32, more=("--system", "You answer in one short sentence."))
         self.assertIn("Paris", said[0]["text"])
         self.assertEqual(said[0]["stop_reason"], "end_of_turn")
         self.assertLess(said[1]["turn_tokens"], 20)

@@ -48,6 +48,7 @@ class PlainInput : public ChatInput {
       if (got > 0) {
         pending_.append(buffer, static_cast<size_t>(got));
       } else if (got == 0) {
+        if (interrupted()) return {InputLine::Kind::interrupted, {}, !pending_.empty()};
         if (pending_.empty()) return {};
         return {InputLine::Kind::line, std::exchange(pending_, {})};
       } else if (errno != EINTR) {
