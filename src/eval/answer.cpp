@@ -26,15 +26,20 @@ FeedResult feed_context(Stream& stream, const Method& method, std::span<const To
   return result;
 }
 
-Json kept_ranges(const Stream& stream, const ModelConfig& config) {
-  std::vector<bool> kept(static_cast<size_t>(stream.tokens_seen()));
+std::vector<float> held_shares(const Stream& stream, const ModelConfig& config) {
+  std::vector<float> held(static_cast<size_t>(stream.tokens_seen()));
   for (int64_t layer = 0; layer < config.layers; ++layer)
     for (int64_t head = 0; head < config.kv_heads; ++head)
-      for (const int64_t position : stream.kept_positions(layer, head)) kept.at(static_cast<size_t>(position)) = true;
+      for (const int64_t position : stream.kept_positions(layer, head)) held.at(static_cast<size_t>(position)) += 1;
+  for (float& share : held) share /= static_cast<float>(config.layers * config.kv_heads);
+  return held;
+}
+
+Json kept_ranges(const std::vector<float>& held) {
   Json ranges = Json::array();
-  for (size_t first = 0; first < kept.size();) {
+  for (size_t first = 0; first < held.size();) {
     size_t end = first;
-    while (end < kept.size() && kept[end]) ++end;
+    while (end < held.size() && held[end] > 0) ++end;
     if (end > first) ranges.push_back(Json::array({first, end - 1}));
     first = end + 1;
   }
@@ -92,7 +97,6 @@ Answer Answerer::answer(const Arm& arm, const Prompt& prompt, const ItemProgress
 
   // What is kept when the answer begins, before decoding pushes things out.
   Accounting accounting;
-  Json kept;
   Answer answer;
   answer.generated = generate(
       *reading.stream, model_->tokenizer, question, options_, {},
@@ -101,7 +105,7 @@ Answer Answerer::answer(const Arm& arm, const Prompt& prompt, const ItemProgress
       },
       [&] {
         accounting = reading.stream->accounting();
-        kept = kept_ranges(*reading.stream, model_->decoder->config());
+        answer.held = held_shares(*reading.stream, model_->decoder->config());
       });
   const Generated& g = answer.generated;
   if (g.reason == StopReason::interrupted) throw Interrupted("interrupted while answering");
@@ -110,7 +114,7 @@ Answer Answerer::answer(const Arm& arm, const Prompt& prompt, const ItemProgress
                  {"context_tokens", closed ? 0 : static_cast<int64_t>(prompt.context.size())},
                  {"question_tokens", static_cast<int64_t>((closed ? prompt.closed_book : prompt.question).size())},
                  {"accounting", accounting_json(accounting)},
-                 {"kept", std::move(kept)},
+                 {"kept", kept_ranges(answer.held)},
                  {"time",
                   {{"read_s", reading.seconds},
                    {"read_tokens", reading.tokens},

@@ -25,14 +25,19 @@ struct Answer {
   Generated generated;
   // "prediction", "stop_reason", "accounting", "kept", "context_tokens", "time": to be merged into the item's line.
   Json line;
+  // By position, when the answer began: the share of (layer, key/value head) pairs that held it.
+  std::vector<float> held;
 };
 
 // Feeds `ids` in pieces that end where utterances do, if the method cares, or else in one.
 FeedResult feed_context(Stream& stream, const Method& method, std::span<const TokenId> ids,
                         std::span<const int64_t> utterance_ends, const ItemProgress& progress);
 
+// By position: the share of (layer, key/value head) pairs that hold it. Methods whose heads keep sets of their own may
+// hold every token of a sentence somewhere and the whole sentence nowhere.
+std::vector<float> held_shares(const Stream& stream, const ModelConfig& config);
 // [[first, last], ...]: positions that some layer or head still holds, ascending.
-Json kept_ranges(const Stream& stream, const ModelConfig& config);
+Json kept_ranges(const std::vector<float>& held);
 Json accounting_json(const Accounting& accounting);
 
 // Greedy decoding.

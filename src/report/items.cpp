@@ -59,6 +59,7 @@ Item parse_item(const Fields& fields, const Run& run) {
   item.kept_known = fields.has("kept");
   if (item.kept_known) item.kept = parse_ranges(fields.array("kept"), fields.where() + ": 'kept'");
   if (fields.has("needle")) item.needles = parse_needles(fields.raw("needle"), fields.where() + ": 'needle'");
+  item.needle_kept = fields.number_if("needle_kept");
   item.context_tokens = fields.integer_or("context_tokens", 0);
   if (fields.has("skipped")) {
     item.skipped = fields.raw("skipped").is_string() ? fields.text("skipped") : fields.raw("skipped").dump();
@@ -67,9 +68,9 @@ Item parse_item(const Fields& fields, const Run& run) {
   item.accounting = fields.has("accounting") ? fields.object("accounting").json() : Json::object();
   item.time = fields.has("time") ? fields.object("time").json() : Json::object();
   item.extra = Json::object();
-  static const std::set<std::string> kKnown = {"arm",        "item",       "cell",   "scores",         "question",
-                                               "prediction", "references", "kept",   "context_tokens", "needle",
-                                               "accounting", "time",       "skipped"};
+  static const std::set<std::string> kKnown = {"arm",         "item",       "cell", "scores",         "question",
+                                               "prediction",  "references", "kept", "context_tokens", "needle",
+                                               "needle_kept", "accounting", "time", "skipped"};
   for (const auto& [name, value] : fields.json().items())
     if (!kKnown.contains(name)) item.extra[name] = value;
   return item;

@@ -58,8 +58,9 @@ struct Item {
   CellKey cell;
   std::map<std::string, double> scores;
   std::vector<std::string> references;
-  std::vector<Range> kept, needles;  // ascending, disjoint
-  bool kept_known = false;           // whether the item says what was kept at all
+  std::vector<Range> kept, needles;   // ascending, disjoint
+  std::optional<double> needle_kept;  // mean over layers and heads, where the run says so; `kept` is their union
+  bool kept_known = false;            // whether the item says what was kept at all
   int64_t context_tokens = 0;
   Json accounting, time, extra;  // objects
   std::string skipped;           // why it was not done; "" for all others

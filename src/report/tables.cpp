@@ -184,15 +184,15 @@ std::string needle_table(const Run& run) {
     const bool kept = share >= 1, right = value->second >= 1;
     Counts& arm = counts[item.arm];
     ++(kept ? right ? arm.kept_right : arm.kept_wrong : right ? arm.lost_right : arm.lost_wrong);
-    arm.share += share;
+    arm.share += item.needle_kept.value_or(share);
     any = true;
   }
   if (!any) return "";
   std::string html = heads({{"arm", false},
                             {"items", true},
-                            {"share of the needle kept", true},
-                            {"kept, right", true},
-                            {"kept, wrong", true},
+                            {"share of the needle kept, mean of layers and heads", true},
+                            {"kept somewhere, right", true},
+                            {"kept somewhere, wrong", true},
                             {"lost, right", true},
                             {"lost, wrong", true}});
   html += "<tbody>\n";

@@ -6,18 +6,14 @@
 namespace steno {
 namespace {
 
-// Share of the needles' tokens that some layer or head still holds.
-double kept_share(const std::vector<TokenRange>& needles, const Json& kept) {
-  int64_t all = 0, held = 0;
+// How much of the needles is held, mean over their tokens, the layers and the heads.
+double kept_share(const std::vector<TokenRange>& needles, const std::vector<float>& held) {
+  double all = 0, share = 0;
   for (const TokenRange& needle : needles) {
-    all += needle.last - needle.first + 1;
-    for (const Json& range : kept) {
-      const int64_t first = std::max(needle.first, range[0].get<int64_t>());
-      const int64_t last = std::min(needle.last, range[1].get<int64_t>());
-      held += std::max<int64_t>(0, last - first + 1);
-    }
+    for (int64_t position = needle.first; position <= needle.last; ++position, ++all)
+      share += position < static_cast<int64_t>(held.size()) ? held[static_cast<size_t>(position)] : 0;
   }
-  return all == 0 ? 0 : static_cast<double>(held) / static_cast<double>(all);
+  return all == 0 ? 0 : share / all;
 }
 
 Json range_json(const TokenRange& range) { return Json::array({range.first, range.last}); }
@@ -53,7 +49,7 @@ Json PromptRun::run(size_t item, const Arm& arm, const ItemProgress& progress) {
       line["needles"] = Json::array();
       for (const TokenRange& range : asked.prompt.needles) line["needles"].push_back(range_json(range));
     }
-    line["needle_kept"] = kept_share(asked.prompt.needles, answer.line.at("kept"));
+    line["needle_kept"] = kept_share(asked.prompt.needles, answer.held);
   }
   line.update(answer.line);
   return line;

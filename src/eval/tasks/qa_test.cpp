@@ -83,7 +83,7 @@ TEST(Qa, WhatIsKeptBeforeTheQuestionDoesNotDependOnItsText) {
       Answerer answerer(model, greedy(2));
       const Prompt prompt{.key = "", .context = context, .question = question};
       const auto stream = answerer.after_context(arm, prompt, {});
-      return kept_ranges(*stream, model->decoder->config());
+      return kept_ranges(held_shares(*stream, model->decoder->config()));
     };
     EXPECT_EQ(kept({5, 6, 7}), kept({90, 3})) << method->name();
   }
