@@ -77,7 +77,8 @@ inline void collect(const std::byte* p, int64_t count, Headers& headers) {
 }
 
 // The headers of the next run are collected while the current one is multiplied: read back at once they would wait for
-// the stores, and collecting ahead fetches the next row from memory early.
+// the stores, and collecting ahead fetches the next row from memory early. Blocks go two at a time, the even one in the
+// lower half of the registers and the odd one in the upper: one chain of additions would wait for itself.
 template <GgmlType type, int kRows>
 void multiply_tile(const std::byte* w, int64_t begin, int64_t end, const Int8Rows& x, int64_t row, float* y,
                    int64_t y_stride) {
@@ -87,15 +88,16 @@ void multiply_tile(const std::byte* w, int64_t begin, int64_t end, const Int8Row
   const float* x_scales = x.scales.data() + row * blocks;
   const float* x_sums = x.sums.data() + row * blocks;
   alignas(64) float product[kRows][kRun];
+  // Lanes of a pair of blocks: eight of the first, eight of the second.
+  const __m512i pair = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
   Headers headers[2] = {};
   int current = 0;
   const std::byte* p = w + begin * blocks * Format::bytes;
   const std::byte* const last = w + end * blocks * Format::bytes;
   collect<type>(p, blocks < kRun ? blocks : kRun, headers[0]);
   for (int64_t o = begin; o < end; ++o) {
-    __m256 acc[kRows], odd[kRows];
-    __m512 shift[kRows];
-    for (int r = 0; r < kRows; ++r) acc[r] = odd[r] = _mm256_setzero_ps(), shift[r] = _mm512_setzero_ps();
+    __m512 acc[kRows], shift[kRows];
+    for (int r = 0; r < kRows; ++r) acc[r] = shift[r] = _mm512_setzero_ps();
     for (int64_t first = 0; first < blocks; first += kRun) {
       const int64_t count = blocks - first < kRun ? blocks - first : kRun;
       const std::byte* next = p + count * Format::bytes;
@@ -114,32 +116,42 @@ void multiply_tile(const std::byte* w, int64_t begin, int64_t end, const Int8Row
           shift[r] = _mm512_mask3_fmadd_ps(m, _mm512_maskz_loadu_ps(mask, x_sums + at), shift[r], mask);
         }
       }
-      const auto add_block = [&](int64_t b, __m256* into) {
+      int64_t b = 0;
+      for (; b + 2 <= count; b += 2) {
+        _mm_prefetch(reinterpret_cast<const char*>(p) + b * Format::bytes + kAhead, _MM_HINT_T0);
+        const __m512i q = _mm512_inserti64x4(_mm512_castsi256_si512(Format::values(p + b * Format::bytes)),
+                                             Format::values(p + (b + 1) * Format::bytes), 1);
+        const __m512i lanes = _mm512_add_epi32(pair, _mm512_set1_epi32(static_cast<int>(b % 16)));
+        for (int r = 0; r < kRows; ++r) {
+          const __m512i a = _mm512_loadu_si512(values + r * in + (first + b) * 32);
+          const __m512i dots = _mm512_dpbusd_epi32(_mm512_setzero_si512(), q, a);
+          const __m512 scale = _mm512_permutexvar_ps(lanes, _mm512_load_ps(product[r] + b / 16 * 16));
+          acc[r] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(dots), acc[r]);
+        }
+      }
+      if (b < count) {
         const __m256i q = Format::values(p + b * Format::bytes);
         for (int r = 0; r < kRows; ++r) {
           const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + r * in + (first + b) * 32));
           const __m256i dots = _mm256_dpbusd_epi32(_mm256_setzero_si256(), q, a);
-          into[r] = _mm256_fmadd_ps(_mm256_set1_ps(product[r][b]), _mm256_cvtepi32_ps(dots), into[r]);
+          const __m256 even =
+              _mm256_fmadd_ps(_mm256_set1_ps(product[r][b]), _mm256_cvtepi32_ps(dots), _mm512_castps512_ps256(acc[r]));
+          acc[r] = _mm512_insertf32x8(acc[r], even, 0);
         }
-      };
-      // Even and odd blocks have sums of their own: one chain of additions would wait for itself.
-      int64_t b = 0;
-      for (; b + 2 <= count; b += 2) {
-        _mm_prefetch(reinterpret_cast<const char*>(p) + b * Format::bytes + kAhead, _MM_HINT_T0);
-        add_block(b, acc);
-        add_block(b + 1, odd);
       }
-      if (b < count) add_block(b, acc);
       p = next;
     }
     for (int r = 0; r < kRows; ++r)
-      y[r * y_stride + o - begin] = sum(_mm256_add_ps(acc[r], odd[r])) + _mm512_reduce_add_ps(shift[r]);
+      y[r * y_stride + o - begin] =
+          sum(_mm256_add_ps(_mm512_castps512_ps256(acc[r]), _mm512_extractf32x8_ps(acc[r], 1))) +
+          _mm512_reduce_add_ps(shift[r]);
   }
 }
 
 template <GgmlType type>
 void multiply(const std::byte* w, int64_t begin, int64_t end, const Int8Rows& x, float* y, int64_t y_stride) {
   int64_t r = 0;
+  for (; r + 8 <= x.rows; r += 8) multiply_tile<type, 8>(w, begin, end, x, r, y + r * y_stride, y_stride);
   for (; r + 4 <= x.rows; r += 4) multiply_tile<type, 4>(w, begin, end, x, r, y + r * y_stride, y_stride);
   for (; r < x.rows; ++r) multiply_tile<type, 1>(w, begin, end, x, r, y + r * y_stride, y_stride);
 }
