@@ -171,7 +171,7 @@ class CacheStream : public Stream {
     in.rows = bank_.rows_for(steps);
     in.mask.allowed = visibility_mask(*rule_->visibility(), bank_.table(), own);
     if (in.mask.allowed.defined()) in.mask.allowed = in.mask.allowed.to(device);
-    if (has_sliding_layers()) {
+    if (has_sliding_layers(decoder_->config())) {
       const auto kept = bank_.table().positions();
       in.row_positions = {at::tensor(kept, at::kLong).unsqueeze(0).to(device)};
     }
@@ -193,11 +193,6 @@ class CacheStream : public Stream {
     ++step_;
     // After the chunk the memory is back within its budget.
     bank_.evict(rule_->victims(bank_.table(), config_.order == EvictionOrder::attend_first ? seen_ : seen_ - 1));
-  }
-
-  bool has_sliding_layers() const {
-    const auto& kinds = decoder_->config().kinds;
-    return std::any_of(kinds.begin(), kinds.end(), [](const LayerKind& kind) { return kind.window > 0; });
   }
 
   std::shared_ptr<const Decoder> decoder_;

@@ -222,7 +222,8 @@ class RereadStream : public Stream {
       Input in;
       in.ids = ids.to(device);
       in.rows = bank.rows_for(steps);
-      if (has_sliding_layers()) in.row_positions = {at::arange(first, at::kLong).unsqueeze(0).to(device)};
+      if (has_sliding_layers(decoder_->config()))
+        in.row_positions = {at::arange(first, at::kLong).unsqueeze(0).to(device)};
       in.logits = LogitRows::none;
       const Output out = decoder_->run(in);
       bank.commit(own);
@@ -231,11 +232,6 @@ class RereadStream : public Stream {
     }
     if (parts.empty()) return {};
     return parts.size() == 1 ? parts[0] : at::cat(parts, 0);
-  }
-
-  bool has_sliding_layers() const {
-    const auto& kinds = decoder_->config().kinds;
-    return std::any_of(kinds.begin(), kinds.end(), [](const LayerKind& kind) { return kind.window > 0; });
   }
 
   State loaded(const SavedStream& file) const {

@@ -253,10 +253,10 @@ class ScoreStream : public Stream {
       in.rope_length = rows + steps;
       in.rows = packed_.rows_for(bank_, steps, places, in.rope_length);
     } else {
-      if (has_sliding_layers()) places = positions_of(bank_);
+      if (has_sliding_layers(decoder_->config())) places = positions_of(bank_);
       in.rows = bank_.rows_for(steps);
     }
-    if (has_sliding_layers() && rows > 0) in.row_positions = row_positions(places);
+    if (has_sliding_layers(decoder_->config()) && rows > 0) in.row_positions = row_positions(places);
     ask_for_statistics(in.capture, steps, chunk.cut);
     in.logits = logits;
     return chunk;
@@ -365,11 +365,6 @@ class ScoreStream : public Stream {
       result.push_back((by_head ? t : t.squeeze(1)).to(decoder_->device()));
     }
     return result;
-  }
-
-  bool has_sliding_layers() const {
-    const auto& kinds = decoder_->config().kinds;
-    return std::any_of(kinds.begin(), kinds.end(), [](const LayerKind& kind) { return kind.window > 0; });
   }
 
   std::shared_ptr<const Decoder> decoder_;

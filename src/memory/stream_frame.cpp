@@ -16,6 +16,10 @@ void check_token_ids(std::span<const TokenId> tokens, int64_t vocab) {
     if (id < 0 || id >= vocab) throw InputError("[stream] token id {} is outside the vocabulary of {}", id, vocab);
 }
 
+bool has_sliding_layers(const ModelConfig& model) {
+  return std::any_of(model.kinds.begin(), model.kinds.end(), [](const LayerKind& kind) { return kind.window > 0; });
+}
+
 at::Tensor feed_in_chunks(std::span<const TokenId> tokens, LogitRows logits, int64_t chunk_size,
                           const std::function<void(int64_t)>& progress,
                           const std::function<at::Tensor(std::span<const TokenId>, LogitRows)>& read) {

@@ -19,6 +19,9 @@ namespace steno {
 // Throws InputError for an id outside the vocabulary.
 void check_token_ids(std::span<const TokenId> tokens, int64_t vocab);
 
+// Some layer reads a window of its own: Input::row_positions are needed.
+bool has_sliding_layers(const ModelConfig& model);
+
 // Calls `read(chunk, logits)` for `chunk_size` tokens at a time. It returns logits [1, T', V] or [T', V], or an
 // undefined tensor; LogitRows::last becomes none for all chunks but the last one. Between chunks: progress, and
 // Interrupted after Ctrl-C. Returns all logits [T, V]; undefined when there are none.

@@ -472,9 +472,11 @@ bool fits_step(const Decoder& decoder, const Input& in) {
   if (other != Capture{}) return false;
   for (const LayerKind& kind : c.kinds)
     if (kind.window > 0) return false;
+  // Without room for the new row the plain path says so; here it would be written past the end.
+  if (static_cast<int64_t>(in.rows.size()) != c.layers) return false;
   for (const LayerRows& rows : in.rows)
-    if (!rows.in_place || rows.k.scalar_type() != decoder.compute_dtype() || rows.k.stride(3) != 1 ||
-        rows.v.strides() != rows.k.strides())
+    if (!rows.in_place || rows.used >= rows.k.size(2) || rows.k.scalar_type() != decoder.compute_dtype() ||
+        rows.k.stride(3) != 1 || rows.v.strides() != rows.k.strides())
       return false;
   const auto reads = [](const LinearWeight& weight) {
     return weight_blocks(weight).has_value() && (!weight.bias().defined() || weight.bias().scalar_type() == at::kFloat);

@@ -233,6 +233,13 @@ TEST(Step, KnowsWhatItDoesNotServe) {
     EXPECT_FALSE(fits_step(*decoder, in));
   }
   EXPECT_FALSE(fits_step(*tiny_decoder("mistral_window"), input()));
+  in = input();
+  in.rows.pop_back();
+  EXPECT_FALSE(fits_step(*decoder, in));
+  in = input();
+  for (LayerRows& r : in.rows) r.used = r.k.size(2);  // no room for the new row
+  EXPECT_FALSE(fits_step(*decoder, in));
+  EXPECT_ANY_THROW(decoder->run(in));
 }
 
 }  // namespace

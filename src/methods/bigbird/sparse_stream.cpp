@@ -111,7 +111,8 @@ class SparseStream : public Stream {
       in.mask.allowed = mask(seen, steps, positions);
       if (in.mask.allowed.defined()) in.mask.allowed = in.mask.allowed.to(device);
     }
-    if (has_sliding_layers()) in.row_positions = {at::tensor(positions, at::kLong).unsqueeze(0).to(device)};
+    if (has_sliding_layers(decoder_->config()))
+      in.row_positions = {at::tensor(positions, at::kLong).unsqueeze(0).to(device)};
     in.logits = logits;
     const at::Tensor out = decoder_->run(in).logits;
     if (choose) {
@@ -178,11 +179,6 @@ class SparseStream : public Stream {
     std::vector<int64_t> all(static_cast<size_t>(end - first));
     std::iota(all.begin(), all.end(), first);
     return all;
-  }
-
-  bool has_sliding_layers() const {
-    const auto& kinds = decoder_->config().kinds;
-    return std::any_of(kinds.begin(), kinds.end(), [](const LayerKind& kind) { return kind.window > 0; });
   }
 
   std::shared_ptr<const Decoder> decoder_;
