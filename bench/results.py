@@ -46,20 +46,16 @@ RUNS = {
         "small": ["--length", "8192,16384,32768", "--depth", "50", "--set", "trials=1"],
         "full": ["--length", "8192,16384,32768", "--set", "trials=10"]}),
 }
-# The long rows take an hour at all budgets.
-LONG_BUDGETS = {"small": "1024", "full": BUDGETS}
 SHOWN = {"ppl": "ppl", "passkey": "correct", "needle": "correct", "qa": "f1", "longqa": "f1"}
 
 
 def run(name, scale, threads, out):
     task, flags = RUNS[name]
-    budgets = LONG_BUDGETS[scale] if name.endswith("-long") else BUDGETS
-    # Beyond the trained length dense only shows that it fails, at a cost that grows with the square.
-    methods = METHODS if name.endswith("-long") and scale == "small" else "dense," + METHODS
+    methods = "dense," + METHODS
     # Scoring every token makes the two that read again ten times slower than the rest.
     if task == "ppl" and scale == "small":
         methods = methods.replace(",recompute,retrieval", "")
-    command = [STENO, "eval", task, "--method", methods, "--budget", budgets, "--threads", threads, "--out", out / name]
+    command = [STENO, "eval", task, "--method", methods, "--budget", BUDGETS, "--threads", threads, "--out", out / name]
     if name.endswith("-long") and scale == "small":
         command.append("--no-controls")
     command += [part.format(data=os.environ["STENO_DATA"], out=out) for part in flags[scale]]

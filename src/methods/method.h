@@ -7,8 +7,11 @@
 #include <vector>
 
 #include "base/fields.h"
+#include "memory/compressor.h"
 #include "memory/stream.h"
 #include "model/decoder.h"
+#include "model/loader.h"
+#include "train/objective.h"
 
 namespace steno {
 
@@ -53,6 +56,22 @@ class Method {
   // Throws UsageError for parameters or budgets that make no sense (what, and the smallest that does).
   virtual std::unique_ptr<Stream> open_stream(std::shared_ptr<const Decoder> decoder,
                                               const StreamOptions& options) const = 0;
+
+  // Methods that write memories which can be kept. nullptr for all others. Throws InputError for an adapter of another
+  // base model (with both names), UsageError for parameters.
+  virtual std::shared_ptr<const Compressor> open_compressor(const Model& model, const FieldValues& params) const {
+    return nullptr;
+  }
+  // What `steno train --objective` may ask for; empty where nothing is learned.
+  virtual std::vector<std::string> objectives() const { return {}; }
+  // The settings of training that belong to the method ("k", "rank", "lm_ratio", ...), with their defaults.
+  virtual std::vector<FieldInfo> training_parameters() const { return {}; }
+  // One of objectives(). Parameters start fresh, or from the adapter folder named by the parameter "adapter". The model
+  // is shared, never copied. Throws UsageError.
+  virtual std::unique_ptr<Objective> open_objective(const Model& model, const std::string& objective,
+                                                    const FieldValues& params, uint64_t seed) const {
+    throw UsageError("[train] {} has nothing to learn", name());
+  }
 };
 
 // Every method, in the order in which they are listed to people. Alive for the whole process.
