@@ -34,6 +34,10 @@ class MemoryReader : public Stream {
   // The method's token for `task`, if it has one, with the logits that predict what follows it. Reconstruction begins
   // here: the first token is predicted from this result.
   virtual FeedResult begin(ReaderTask task, LogitRows logits) = 0;
+  // Feeds `tokens` and returns what they attended to of all that was read before them: [rows held before] f32 on the
+  // CPU, in the order of reading, the mean over tokens, layers and heads (all of it adds up to at most 1). By this spans
+  // are chosen for a question (memory/span_choice.h). Where a reader cannot tell: undefined, and nothing is fed.
+  virtual at::Tensor feed_attending(std::span<const TokenId> tokens) { return {}; }
 };
 
 // Immutable; safe from several threads.

@@ -1,16 +1,10 @@
-// BM25 over passages of equal length whose terms are token ids (Robertson and Zaragoza 2009, eq. 3.15). For a query
-// with terms t_1 .. t_n (a term that stands twice counts twice) and a passage d among P,
-//
-//   score(d) = sum_i ln(1 + (P - df_i + 0.5) / (df_i + 0.5)) * tf_i (k1 + 1) / (tf_i + k1)
-//
-// The idf is the one of Lucene, which is never negative, so frequent tokens weigh next to nothing and no list of stop
-// words is needed. Passages are equally long, so the length normalisation (b) is 1 and left out.
+// Passages of equal length, found by BM25 (memory/bm25.h).
 #pragma once
 #include <cstdint>
 #include <memory>
-#include <unordered_map>
 #include <vector>
 
+#include "memory/bm25.h"
 #include "memory/reread_window.h"
 
 namespace steno {
@@ -18,7 +12,7 @@ namespace steno {
 // Passage p is positions [p * length, (p + 1) * length). Not thread-safe.
 class Bm25 : public PassageFinder {
  public:
-  Bm25(int64_t length, double k1) : length_(length), k1_(k1) {}
+  Bm25(int64_t length, double k1) : length_(length), k1_(k1), index_(k1) {}
 
   void append(std::span<const TokenId> tokens) override;
   // Passages with a score above 0, best first; of equal scores the later one. P, df and tf are those of the passages
@@ -29,18 +23,15 @@ class Bm25 : public PassageFinder {
   void clear() override { *this = Bm25(length_, k1_); }
 
   // Scores of the first `passages` passages, by passage.
-  std::vector<double> scores(std::span<const TokenId> query, int64_t passages) const;
+  std::vector<double> scores(std::span<const TokenId> query, int64_t passages) const {
+    return index_.scores(query, passages);
+  }
 
  private:
-  struct Posting {
-    int32_t passage, count;
-  };
   int64_t length_;
   double k1_;
   std::vector<TokenId> open_;  // the passage that is not yet complete
-  int64_t passages_ = 0;
-  int64_t postings_ = 0;
-  std::unordered_map<TokenId, std::vector<Posting>> terms_;  // by passage, ascending
+  Bm25Index index_;
 };
 
 }  // namespace steno
