@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "eval/records.h"
+#include "io/records.h"
 
 namespace steno {
 

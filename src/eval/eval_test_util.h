@@ -1,39 +1,15 @@
 // For tests only: a task run on a tiny model, from data files to the summary.
 #pragma once
 #include <filesystem>
-#include <fstream>
 #include <string>
 
 #include "base/random.h"
 #include "eval/runner.h"
+#include "io/folder_test_util.h"
 
 namespace steno::test {
 
-class EvalFolder {
- public:
-  EvalFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "steno.XXXXXX").string();
-    if (!mkdtemp(pattern.data())) throw std::runtime_error("no temporary folder");
-    path_ = pattern;
-  }
-  ~EvalFolder() { std::filesystem::remove_all(path_); }
-  EvalFolder(const EvalFolder&) = delete;
-  EvalFolder& operator=(const EvalFolder&) = delete;
-
-  std::filesystem::path file(const std::string& name, const std::string& content) const {
-    std::ofstream(path_ / name, std::ios::binary) << content;
-    return path_ / name;
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-inline std::string read_bytes(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
+using EvalFolder = TestFolder;
 
 inline std::filesystem::path eval_data(const std::string& name) {
   return std::filesystem::path(STENO_SOURCE_DIR) / "tests/data/eval" / name;

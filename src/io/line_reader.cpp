@@ -1,4 +1,4 @@
-#include "eval/line_reader.h"
+#include "io/line_reader.h"
 
 #include <cstring>
 

@@ -1,12 +1,13 @@
-#include "eval/records.h"
+#include "io/records.h"
 
+#include <algorithm>
 #include <unordered_set>
 
 #include "base/error.h"
 #include "base/utf8.h"
-#include "eval/line_reader.h"
 #include "io/file_hash.h"
 #include "io/json.h"
+#include "io/line_reader.h"
 #include "io/shown.h"
 
 namespace steno {
@@ -20,6 +21,7 @@ class Fields {
   }
 
   bool has(const char* name) const { return object_.contains(name); }
+  bool is_list(const char* name) const { return has(name) && object_[name].is_array(); }
   std::string text(const char* name) const {
     const std::string value = as_text(need(name), fmt::format("'{}'", name));
     if (value.find_first_not_of(" \t\r\n") == std::string::npos) throw InputError("{}: '{}' is empty", where_, name);
@@ -62,8 +64,46 @@ Record document(const Fields& f, std::string id) {
   return DocumentRecord{std::move(id), f.text_or("source", ""), f.text_or("title", ""), f.text("text")};
 }
 
+// A context as HotpotQA has it: [[title, [sentence, ...]], ...]. Paragraphs are a line of their title and one of text.
+void add_paragraphs(const Fields& f, QaRecord& record) {
+  for (const nlohmann::json& entry : f.list("context")) {
+    const bool fits = entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_array() &&
+                      std::all_of(entry[1].begin(), entry[1].end(), [](const auto& s) { return s.is_string(); });
+    if (!fits) throw InputError("{}: in 'context', an entry is no [title, [sentence, ...]]", f.where());
+    if (!record.context.empty()) record.context += "\n\n";
+    const auto title = entry[0].get<std::string>();
+    record.context += title + "\n";
+    for (size_t i = 0; i < entry[1].size(); ++i) {
+      const auto sentence = entry[1][i].get<std::string>();
+      if (i > 0 && !sentence.starts_with(' ')) record.context += ' ';
+      const size_t begin = record.context.size();
+      record.context += sentence;
+      record.sentences.push_back({title, static_cast<int64_t>(i), begin, record.context.size()});
+    }
+  }
+  if (record.sentences.empty()) throw InputError("{}: 'context' holds no sentences", f.where());
+}
+
 Record qa(const Fields& f, std::string id) {
-  return QaRecord{std::move(id), f.text_or("source", ""), f.text("context"), f.text("question"), f.texts("answers")};
+  QaRecord record{std::move(id), f.text_or("source", ""), "", f.text("question"), f.texts("answers")};
+  if (f.is_list("context"))
+    add_paragraphs(f, record);
+  else
+    record.context = f.text("context");
+  if (!f.has("supporting_facts")) return record;
+  if (record.sentences.empty())
+    throw InputError("{}: 'supporting_facts' need a 'context' of [title, [sentence, ...]]", f.where());
+  for (const nlohmann::json& fact : f.list("supporting_facts")) {
+    if (!fact.is_array() || fact.size() != 2 || !fact[0].is_string() || !fact[1].is_number_integer())
+      throw InputError("{}: in 'supporting_facts', an entry is no [title, number]", f.where());
+    record.supporting_facts.emplace_back(fact[0].get<std::string>(), fact[1].get<int64_t>());
+  }
+  return record;
+}
+
+// Prompt-with-Context: one answer, no id.
+Record prompt_with_context(const Fields& f, std::string id) {
+  return QaRecord{std::move(id), f.text_or("source", ""), f.text("input"), f.text("prompt"), {f.text("answer")}};
 }
 
 Record long_qa(const Fields& f, std::string id) {
@@ -76,13 +116,27 @@ Record long_qa(const Fields& f, std::string id) {
   return record;
 }
 
-Record dialogue(const Fields& f, std::string id) {
-  DialogueRecord record{std::move(id), f.text_or("source", ""), {}};
+void add_utterances(const Fields& f, DialogueRecord& record) {
+  const size_t before = record.utterances.size();
   for (const nlohmann::json& entry : f.list("utterances")) {
-    const Fields u(entry, fmt::format("{}: utterance {}", f.where(), record.utterances.size() + 1));
+    const Fields u(entry, fmt::format("{}: utterance {}", f.where(), record.utterances.size() - before + 1));
     record.utterances.push_back({u.text_or("speaker", ""), u.text("text")});
   }
-  if (record.utterances.empty()) throw InputError("{}: 'utterances' is empty", f.where());
+  if (record.utterances.size() == before) throw InputError("{}: 'utterances' is empty", f.where());
+}
+
+Record dialogue(const Fields& f, std::string id) {
+  DialogueRecord record{std::move(id), f.text_or("source", ""), {}};
+  if (!f.has("sessions")) {
+    add_utterances(f, record);
+    return record;
+  }
+  size_t number = 0;
+  for (const nlohmann::json& entry : f.list("sessions")) {
+    if (number > 0) record.session_starts.push_back(record.utterances.size());
+    add_utterances(Fields(entry, fmt::format("{}: session {}", f.where(), ++number)), record);
+  }
+  if (number == 0) throw InputError("{}: 'sessions' is empty", f.where());
   return record;
 }
 
@@ -91,12 +145,14 @@ Record parse_record(const std::string& line, const std::string& where, int64_t n
   const Fields f(object, where);
   std::string id = f.text_or("id", "");
   if (id.empty()) id = fmt::format("line-{}", number);
-  if (f.has("utterances")) return dialogue(f, std::move(id));
+  if (f.has("utterances") || f.has("sessions")) return dialogue(f, std::move(id));
   if (f.has("qas")) return long_qa(f, std::move(id));
   if (f.has("question")) return qa(f, std::move(id));
+  if (f.has("input") && f.has("prompt")) return prompt_with_context(f, std::move(id));
   if (f.has("text")) return document(f, std::move(id));
   throw InputError(
-      "{}: no record; a document has 'text', a question 'question', a long context 'qas', a dialogue "
+      "{}: no record; a document has 'text', a question 'question' (or 'input' and 'prompt'), a long context 'qas', a "
+      "dialogue "
       "'utterances'",
       where);
 }
@@ -146,7 +202,7 @@ DataSource read_each(const std::filesystem::path& path, const ReadOptions& optio
       ++source.records;
     } catch (const InputError& error) {
       if (!options.skip_bad)
-        throw InputError("{}; mend the line, or leave such records out with --skip-bad", error.what());
+        throw InputError("{}; mend the line, or leave such records out with {}", error.what(), options.skip_flag);
       ++source.skipped;
       if (source.bad.size() < kBadShown) source.bad.emplace_back(error.what());
     }

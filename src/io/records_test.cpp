@@ -1,21 +1,23 @@
-#include "eval/records.h"
+#include "io/records.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <zstd.h>
 
 #include "base/error.h"
-#include "eval/data.h"
-#include "eval/eval_test_util.h"
+#include "io/folder_test_util.h"
 
 namespace steno {
 namespace {
 
-using test::eval_data;
-using test::EvalFolder;
+using test::TestFolder;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
+
+std::filesystem::path eval_data(const std::string& name) {
+  return std::filesystem::path(STENO_SOURCE_DIR) / "tests/data/eval" / name;
+}
 
 std::vector<Record> read_all(const std::filesystem::path& path, ReadOptions options = {}) {
   std::vector<Record> records;
@@ -53,6 +55,27 @@ TEST(Records, EveryKindIsRead) {
   EXPECT_EQ(dialogues[0].utterances[0].text, "Hi. Could I get a Latte please for Giselle?");
 }
 
+TEST(Records, PromptsWithContextAreQuestions) {
+  const TestFolder folder;
+  DataSource source;
+  const auto records = read_records_of<QaRecord>(
+      folder.file("pwc.jsonl", R"({"input":"A text.","prompt":"Summarise it.","answer":"Text."})"), {}, source);
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].id, "line-1");
+  EXPECT_EQ(records[0].context, "A text.");
+  EXPECT_EQ(records[0].question, "Summarise it.");
+  EXPECT_EQ(records[0].answers, std::vector<std::string>{"Text."});
+  EXPECT_THAT([&] { read_all(folder.file("bad.jsonl", R"({"input":"A text.","prompt":"P"})")); },
+              ThrowsMessage<InputError>(HasSubstr("'answer' is missing")));
+}
+
+TEST(Records, TheHintIsTheCallers) {
+  const TestFolder folder;
+  const auto path = folder.file("bad.jsonl", "{}");
+  EXPECT_THAT([&] { read_all(path, {.skip_flag = "skip_bad = true"}); },
+              ThrowsMessage<InputError>(HasSubstr("with skip_bad = true")));
+}
+
 TEST(Records, PackedAndPlainLinesAreTheSame) {
   DataSource plain, packed;
   const auto a = read_records_of<DocumentRecord>(eval_data("documents.jsonl"), {}, plain);
@@ -63,7 +86,7 @@ TEST(Records, PackedAndPlainLinesAreTheSame) {
 }
 
 TEST(Records, LinesLongerThanAnyBufferAndSeveralFrames) {
-  const EvalFolder folder;
+  const TestFolder folder;
   std::string lines;
   for (int i = 0; i < 3; ++i)
     lines += R"({"id":")" + std::to_string(i) + R"(","text":")" + std::string(700'000, static_cast<char>('a' + i)) +
@@ -81,7 +104,7 @@ TEST(Records, LinesLongerThanAnyBufferAndSeveralFrames) {
 }
 
 TEST(Records, PackedDataThatIsCutOrDamaged) {
-  const EvalFolder folder;
+  const TestFolder folder;
   std::string packed = test::read_bytes(eval_data("documents.jsonl.zst"));
   EXPECT_THAT([&] { read_all(folder.file("cut.jsonl.zst", packed.substr(0, packed.size() / 2))); },
               ThrowsMessage<InputError>(AllOf(HasSubstr("cut.jsonl.zst"), HasSubstr("cut off"))));
@@ -91,7 +114,7 @@ TEST(Records, PackedDataThatIsCutOrDamaged) {
 }
 
 TEST(Records, ABadRecordIsNamedByFileAndLine) {
-  const EvalFolder folder;
+  const TestFolder folder;
   const std::string good = R"({"id":"a","text":"Good."})"
                            "\n";
   const std::pair<std::string, std::string> cases[] = {
@@ -108,6 +131,15 @@ TEST(Records, ABadRecordIsNamedByFileAndLine) {
        "question 2: 'question' is missing"},
       {R"({"id":"b","context":"C","qas":[]})", "'qas' is empty"},
       {R"({"id":"b","utterances":[]})", "'utterances' is empty"},
+      {R"({"id":"b","sessions":[]})", "'sessions' is empty"},
+      {R"({"id":"b","sessions":[{"utterances":[{"text":"x"}]},{"utterances":[]}]})",
+       "session 2: 'utterances' is empty"},
+      {R"({"id":"b","context":[["T","S"]],"question":"Q?","answers":["x"]})", "no [title, [sentence, ...]]"},
+      {R"({"id":"b","context":[["T",[]]],"question":"Q?","answers":["x"]})", "'context' holds no sentences"},
+      {R"({"id":"b","context":"C","question":"Q?","answers":["x"],"supporting_facts":[["T",0]]})",
+       "'supporting_facts' need"},
+      {R"({"id":"b","context":[["T",["S"]]],"question":"Q?","answers":["x"],"supporting_facts":[["T"]]})",
+       "no [title, number]"},
       {R"({"id":"b","utterances":[{"speaker":"A"}]})", "utterance 1: 'text' is missing"},
       {R"({"id":"b","text":"x","text":"y"})", "stands twice"},
       {"{\"id\":\"b\",\"text\":\"\xff\"}", "not valid JSON"},
@@ -130,8 +162,46 @@ TEST(Records, AnotherKindIsABadRecord) {
               ThrowsMessage<InputError>(AllOf(HasSubstr("dialogue.jsonl:1"), HasSubstr("questions"))));
 }
 
+TEST(Records, SessionsAreOneDialogueThatKnowsWhereTheyBegin) {
+  const TestFolder folder;
+  DataSource source;
+  const auto dialogues = read_records_of<DialogueRecord>(
+      folder.file("d.jsonl", R"({"sessions":[{"utterances":[{"text":"a"},{"text":"b"}]},{"utterances":[{"text":"c"}]},)"
+                             R"({"utterances":[{"speaker":"S","text":"d"}]}]})"
+                             "\n"),
+      {}, source);
+  ASSERT_EQ(dialogues.size(), 1u);
+  ASSERT_EQ(dialogues[0].utterances.size(), 4u);
+  EXPECT_EQ(dialogues[0].utterances[3].speaker, "S");
+  EXPECT_EQ(dialogues[0].session_starts, (std::vector<size_t>{2, 3}));
+}
+
+TEST(Records, AContextOfTitlesAndSentences) {
+  const TestFolder folder;
+  DataSource source;
+  const auto questions = read_records_of<QaRecord>(
+      folder.file(
+          "q.jsonl",
+          R"({"context":[["Oslo",["Oslo is a city."," It lies on a fjord."]],["Rome",["Rome is old.","It is big."]]],)"
+          R"("question":"Where?","answers":["fjord"],"supporting_facts":[["Oslo",1]]})"
+          "\n"),
+      {}, source);
+  ASSERT_EQ(questions.size(), 1u);
+  const QaRecord& q = questions[0];
+  EXPECT_EQ(q.context, "Oslo\nOslo is a city. It lies on a fjord.\n\nRome\nRome is old. It is big.");
+  ASSERT_EQ(q.sentences.size(), 4u);
+  const auto text = [&](size_t i) {
+    return q.context.substr(q.sentences[i].begin, q.sentences[i].end - q.sentences[i].begin);
+  };
+  EXPECT_EQ(text(1), " It lies on a fjord.");
+  EXPECT_EQ(text(3), "It is big.");
+  EXPECT_EQ(q.sentences[3].title, "Rome");
+  EXPECT_EQ(q.sentences[3].number, 1);
+  EXPECT_EQ(q.supporting_facts, (std::vector<std::pair<std::string, int64_t>>{{"Oslo", 1}}));
+}
+
 TEST(Records, LimitAndNothingLeft) {
-  const EvalFolder folder;
+  const TestFolder folder;
   EXPECT_EQ(read_all(eval_data("qa.jsonl"), {.limit = 2}).size(), 2u);
   EXPECT_EQ(read_all(eval_data("qa.jsonl"), {.limit = 99}).size(), 5u);
   EXPECT_THAT([&] { read_all(folder.file("empty.jsonl", "\n \n")); },
@@ -143,7 +213,7 @@ TEST(Records, LimitAndNothingLeft) {
 }
 
 TEST(Records, PlainTextIsOneDocument) {
-  const EvalFolder folder;
+  const TestFolder folder;
   const std::string text = "One.\n\nTwo.\n";
   for (const auto& path : {folder.file("novel.txt", text), folder.file("novel.txt.zst", pack(text))}) {
     const auto records = read_all(path);
@@ -153,43 +223,6 @@ TEST(Records, PlainTextIsOneDocument) {
   }
   EXPECT_THAT([&] { read_all(folder.file("a.png", std::string("\x89PNG\0", 5))); },
               ThrowsMessage<InputError>(HasSubstr("not UTF-8 text (byte 0)")));
-}
-
-TEST(DataFiles, SaysWhatToDoWithoutData) {
-  const char* old = std::getenv("STENO_DATA");
-  const std::string before = old ? old : "";
-  DataFiles files("[eval] ppl", {{"data", "books.jsonl.zst", "documents"}, {"essays", "essays.jsonl.zst", "essays"}},
-                  {}, {});
-  ::unsetenv("STENO_DATA");
-  EXPECT_THAT([&] { files.path("data"); },
-              ThrowsMessage<UsageError>(
-                  AllOf(HasSubstr("--data FILE"), HasSubstr("STENO_DATA"), HasSubstr("books.jsonl.zst"))));
-  EXPECT_THAT([&] { files.path("essays"); }, ThrowsMessage<UsageError>(HasSubstr("--data essays=FILE")));
-  EXPECT_FALSE(files.can_find("data"));
-  ::setenv("STENO_DATA", eval_data("").c_str(), 1);
-  EXPECT_THAT([&] { files.path("data"); }, ThrowsMessage<UsageError>(HasSubstr("is not there")));
-  DataFiles found("[eval] qa", {{"data", "qa.jsonl", "questions"}}, {}, {{.limit = 2}});
-  EXPECT_EQ(found.records_of<QaRecord>("data").size(), 2u);
-  EXPECT_EQ(found.records_of<QaRecord>("data", true).size(), 5u);
-  EXPECT_EQ(found.sources().size(), 2u);
-  old ? ::setenv("STENO_DATA", before.c_str(), 1) : ::unsetenv("STENO_DATA");
-}
-
-TEST(DataFiles, SpreadTakesRecordsFromTheWholeFile) {
-  const auto ids = [](int64_t limit, bool spread) {
-    DataFiles files("[eval] qa", {{"data", "", "questions"}}, {{"data", eval_data("qa.jsonl")}},
-                    {{.limit = limit}, spread});
-    std::vector<std::string> ids;
-    for (const QaRecord& record : files.records_of<QaRecord>("data")) ids.push_back(record.id);
-    EXPECT_EQ(files.sources()[0].records, static_cast<int64_t>(ids.size()));
-    return ids;
-  };
-  const auto all = ids(0, false);
-  EXPECT_EQ(ids(2, false), (std::vector<std::string>{all[0], all[1]}));
-  EXPECT_EQ(ids(2, true), (std::vector<std::string>{all[0], all[2]}));
-  EXPECT_EQ(ids(3, true), (std::vector<std::string>{all[0], all[1], all[3]}));
-  EXPECT_EQ(ids(5, true), all);
-  EXPECT_EQ(ids(9, true), all);
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
-// The texts that evaluation reads: JSON lines (plain or packed with Zstandard) and plain text. src/eval/README.md
-// describes the formats.
+// The texts that evaluation and training read: JSON lines (plain or packed with Zstandard) and plain text.
+// docs/data_formats.md describes the formats.
 #pragma once
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -16,8 +17,17 @@ struct DocumentRecord {
 };
 
 struct QaRecord {
+  // A sentence of the context, which HotpotQA names by the title of its paragraph and its number there, from 0.
+  struct Sentence {
+    std::string title;
+    int64_t number = 0;
+    size_t begin = 0, end = 0;  // bytes of the context
+  };
   std::string id, source, context, question;
-  std::vector<std::string> answers;  // all accepted ones; none: the question cannot be answered
+  std::vector<std::string> answers;      // all accepted ones; none: the question cannot be answered
+  std::vector<Sentence> sentences = {};  // where the context is a list of titles and sentences
+  // Titles and numbers of the sentences that one must know to answer.
+  std::vector<std::pair<std::string, int64_t>> supporting_facts = {};
 };
 
 struct LongQaRecord {
@@ -34,14 +44,16 @@ struct DialogueRecord {
     std::string speaker, text;  // the speaker may be empty
   };
   std::string id, source;
-  std::vector<Utterance> utterances;  // at least one
+  std::vector<Utterance> utterances;        // at least one
+  std::vector<size_t> session_starts = {};  // utterances that begin the second session and those after it
 };
 
 using Record = std::variant<DocumentRecord, QaRecord, LongQaRecord, DialogueRecord>;
 
 struct ReadOptions {
-  int64_t limit = 0;      // the first so many records; 0: all
-  bool skip_bad = false;  // bad records are counted and left out instead of refused
+  int64_t limit = 0;                     // the first so many records; 0: all
+  bool skip_bad = false;                 // bad records are counted and left out instead of refused
+  const char* skip_flag = "--skip-bad";  // what the user sets for it, for the message
 };
 
 // What was taken from a file, as run records name it.
