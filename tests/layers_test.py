@@ -18,7 +18,7 @@ BELOW = {
     "methods": {"memory", "model", "train", "io", "base"},
     "eval": {"methods", "memory", "model", "train", "metrics", "io", "base"},
     "serve": {"methods", "memory", "model", "train", "io", "base"},
-    "cli": {"eval", "report", "serve", "methods", "memory", "model", "train", "io", "base"},
+    "cli": {"eval", "report", "serve", "methods", "memory", "model", "train", "metrics", "io", "base"},
 }
 # These know methods by the interface and the registry only.
 BY_INTERFACE = {"eval", "serve"}
