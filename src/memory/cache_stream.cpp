@@ -4,6 +4,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "memory/stream_frame.h"
@@ -59,6 +60,15 @@ class CacheStream : public Stream {
       if (const int64_t at = bank_.table()[row].position; at >= config_.start && at < cut) rows.push_back(row);
     bank_.evict(rows);
     cut_ = cut;
+  }
+
+  bool forget(std::span<const int64_t> positions) override {
+    const c10::InferenceMode inference;
+    const std::set<int64_t> gone(positions.begin(), positions.end());
+    // The start stands in the front rows; Input::front and saved files count on it.
+    if (!gone.empty() && *gone.begin() < config_.start) return false;
+    bank_.evict(bank_.table().rows_at(gone));
+    return true;
   }
 
   int64_t vocab() const override { return decoder_->config().vocab; }

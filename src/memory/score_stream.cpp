@@ -5,6 +5,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "memory/bank.h"
@@ -77,6 +78,21 @@ class ScoreStream : public Stream {
   }
 
   void end_of_utterance() override { ++segment_; }
+
+  bool forget(std::span<const int64_t> positions) override {
+    const c10::InferenceMode inference;
+    const std::set<int64_t> gone(positions.begin(), positions.end());
+    if (gone.empty()) return true;
+    // Kept queries stand at the newest ranks, one behind the other.
+    if (packs() && keeps_queries() && *gone.rbegin() >= seen_ - queries_.size()) return false;
+    std::vector<std::vector<int64_t>> rows;
+    for (int64_t i = 0; i < bank_.tables(); ++i) rows.push_back(bank_.table(i).rows_at(gone));
+    for (const auto& list : rows)
+      if (list.size() != rows[0].size()) return false;
+    bank_.evict_each(rows);
+    return true;
+  }
+
   int64_t vocab() const override { return decoder_->config().vocab; }
   int64_t tokens_seen() const override { return seen_; }
   int64_t chunk_size() const override { return config_.chunk_size; }

@@ -35,6 +35,13 @@ std::vector<int64_t> SlotTable::order() const {
   return rows;
 }
 
+std::vector<int64_t> SlotTable::rows_at(const std::set<int64_t>& positions) const {
+  std::vector<int64_t> rows;
+  for (int64_t row = 0; row < size(); ++row)
+    if (positions.contains((*this)[row].position)) rows.push_back(row);
+  return rows;
+}
+
 std::vector<int64_t> SlotTable::positions() const {
   std::vector<int64_t> positions;
   positions.reserve(slots_.size());

@@ -1,6 +1,7 @@
 // What is known about each kept slot, without a single tensor: policies decide on these numbers, the bank moves bytes.
 #pragma once
 #include <cstdint>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -40,6 +41,8 @@ class SlotTable {
   // Row numbers by ascending position: the logical order.
   std::vector<int64_t> order() const;
   std::vector<int64_t> positions() const;  // by row
+  // Row numbers of the slots that stand at one of `positions`, ascending.
+  std::vector<int64_t> rows_at(const std::set<int64_t>& positions) const;
 
  private:
   std::vector<Slot> slots_;

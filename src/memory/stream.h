@@ -69,6 +69,11 @@ class Stream {
   // Makes room for a turn of `tokens` now, so that reading them drops nothing (cache_policies, section 3); at most the
   // whole budget. Methods whose rule knows no such step ignore it.
   virtual void reserve(int64_t tokens) {}
+  // Drops what is held of these positions in every layer and head; those that are not held are passed over. To tell
+  // what a slot is worth: an answer with it and one without. The others stay as they were read, at their positions;
+  // only where positions are ranks do they close up. False, and nothing changed, where the stream cannot do that: for
+  // the start that a rule keeps for ever, or where some layers or heads would lose more slots than others.
+  virtual bool forget(std::span<const int64_t> positions) { return false; }
   // Ids from 0 to vocab() - 1 are known.
   virtual int64_t vocab() const = 0;
   virtual int64_t tokens_seen() const = 0;

@@ -22,7 +22,11 @@ std::string join(const Tokens& tokens) {
   return text;
 }
 
-double token_f1(const Tokens& prediction, const Tokens& gold) {
+struct Overlap {
+  double precision = 0, recall = 0, f1 = 0;
+};
+
+Overlap token_overlap(const Tokens& prediction, const Tokens& gold) {
   std::map<std::string_view, int64_t> left;
   for (const auto& token : gold) ++left[token];
   double common = 0;
@@ -32,20 +36,21 @@ double token_f1(const Tokens& prediction, const Tokens& gold) {
     --found->second;
     ++common;
   }
-  if (common == 0) return 0;
+  if (common == 0) return {};
   const double precision = common / static_cast<double>(prediction.size());
   const double recall = common / static_cast<double>(gold.size());
-  return 2 * precision * recall / (precision + recall);
+  return {precision, recall, 2 * precision * recall / (precision + recall)};
 }
 
 bool is_verdict(const std::string& normalised) {
   return normalised == "yes" || normalised == "no" || normalised == "noanswer";
 }
 
-double f1_of(const std::string& prediction, const std::string& gold, QaDialect dialect) {
-  if (dialect == QaDialect::hotpot && prediction != gold && (is_verdict(prediction) || is_verdict(gold))) return 0;
-  if (dialect == QaDialect::squad && (prediction.empty() || gold.empty())) return prediction == gold ? 1 : 0;
-  return token_f1(split_spaces(prediction), split_spaces(gold));
+Overlap overlap_of(const std::string& prediction, const std::string& gold, QaDialect dialect) {
+  if (dialect == QaDialect::hotpot && prediction != gold && (is_verdict(prediction) || is_verdict(gold))) return {};
+  if (dialect == QaDialect::squad && (prediction.empty() || gold.empty()))
+    return prediction == gold ? Overlap{1, 1, 1} : Overlap{};
+  return token_overlap(split_spaces(prediction), split_spaces(gold));
 }
 
 }  // namespace
@@ -77,7 +82,11 @@ QaScore score_answer(std::string_view prediction, std::span<const std::string> g
     const bool exact = given == gold;
     if (exact) best.exact = 1;
     if (exact || (!gold.empty() && given.find(gold) != std::string::npos)) best.substring = 1;
-    best.f1 = std::max(best.f1, f1_of(given, gold, dialect));
+    if (const Overlap overlap = overlap_of(given, gold, dialect); overlap.f1 > best.f1) {
+      best.f1 = overlap.f1;
+      best.precision = overlap.precision;
+      best.recall = overlap.recall;
+    }
   }
   return best;
 }

@@ -6,9 +6,8 @@
 //           are 1 exactly for a prediction that normalises to nothing too. (v1.1 differs only on such golds.)
 //   trivia  triviaqa_evaluation.py: '_' is a space, and ASCII punctuation, the quotes U+2018 and U+2019, acute accent
 //           and backtick become spaces instead of being deleted. F1 of two empty answers is 0.
-//   hotpot  hotpot_evaluate_v1.py: squad's normalisation; when either side is yes, no or noanswer and they differ, F1
-//   is
-//           0. F1 of two empty answers is 0. Supporting facts are not scored here.
+//   hotpot  hotpot_evaluate_v1.py: squad's normalisation; when either side is yes, no or noanswer and they differ, F1,
+//           precision and recall are 0. F1 of two empty answers is 0. Supporting facts: supporting_facts.h.
 #pragma once
 #include <span>
 #include <string>
@@ -26,9 +25,11 @@ struct QaScore {
   // The gold stands inside the prediction, both normalised (HELMET's substring_exact_match). A gold that normalises to
   // nothing stands in everything and counts only when `exact` does.
   double substring = 0;
+  double precision = 0, recall = 0;  // of tokens, for the gold with the best F1
 };
 
-// One score per measure, each the maximum over `golds`. An empty list of golds means unanswerable (squad) or scores 0.
+// The best over `golds` for exact, F1 and substring each. An empty list of golds means unanswerable (squad) or scores
+// 0.
 QaScore score_answer(std::string_view prediction, std::span<const std::string> golds, QaDialect dialect);
 
 // What of a generated text is the answer: leading space and one "Answer:" (any case) are taken off, then everything
