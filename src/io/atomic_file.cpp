@@ -7,6 +7,8 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 
@@ -66,6 +68,45 @@ void AtomicFile::write(const void* data, size_t bytes) {
     bytes -= static_cast<size_t>(count);
     written_ += static_cast<uint64_t>(count);
   }
+}
+
+void AtomicFile::copy(int descriptor, uint64_t offset, uint64_t bytes) {
+  needed_ = std::max(needed_, written_ + bytes);
+  auto from = static_cast<off_t>(offset);
+  while (bytes > 0) {
+    const ssize_t count = copy_file_range(descriptor, &from, fd_, nullptr, bytes, 0);
+    if (count < 0 && errno == EINTR) continue;
+    // Two file systems, or one that has no such call.
+    if (count < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)) break;
+    if (count < 0) fail("write", errno);
+    if (count == 0) fail("write", ENODATA);
+    bytes -= static_cast<uint64_t>(count);
+    written_ += static_cast<uint64_t>(count);
+  }
+  std::string piece(std::min<uint64_t>(bytes, uint64_t{1} << 20), '\0');
+  while (bytes > 0) {
+    const ssize_t count = pread(descriptor, piece.data(), std::min<uint64_t>(bytes, piece.size()), from);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) fail("write", count == 0 ? ENODATA : errno);
+    write(piece.data(), static_cast<size_t>(count));
+    from += count;
+    bytes -= static_cast<uint64_t>(count);
+  }
+}
+
+void AtomicFile::remove_leftovers(const std::filesystem::path& target) {
+  const std::string prefix = "." + target.filename().string() + ".", suffix = ".tmp";
+  const std::filesystem::path folder = target.has_parent_path() ? target.parent_path() : ".";
+  std::error_code ignored;
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.size() <= prefix.size() + suffix.size() || !name.starts_with(prefix) || !name.ends_with(suffix)) continue;
+    // "<process>-<counter>": "a.b" must not take what belongs to "a.b.c".
+    const std::string middle = name.substr(prefix.size(), name.size() - prefix.size() - suffix.size());
+    if (middle.find_first_not_of("0123456789-") == std::string::npos) found.push_back(entry.path());
+  }
+  for (const auto& path : found) std::filesystem::remove(path, ignored);
 }
 
 void AtomicFile::commit() {

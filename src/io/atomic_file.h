@@ -22,8 +22,14 @@ class AtomicFile {
   // Throws ResourceError when the disk is full or fails.
   void write(const void* data, size_t bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
+  // `bytes` of another file from `offset` on, inside the kernel where it can: file systems that share blocks then write
+  // nothing. `descriptor` must be open for reading. Throws ResourceError.
+  void copy(int descriptor, uint64_t offset, uint64_t bytes);
   // Makes the file appear under its name, on the disk and not only in its cache. Throws ResourceError.
   void commit();
+  // Deletes temporary files of `target` that killed processes left behind. Only where nobody else can be writing it:
+  // the caller holds its FileLock.
+  static void remove_leftovers(const std::filesystem::path& target);
 
  private:
   [[noreturn]] void fail(const char* action, int error) const;

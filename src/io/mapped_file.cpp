@@ -22,18 +22,16 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
   }
   std::shared_ptr<MappedFile> file(new MappedFile);
   file->path_ = path;
+  file->fd_ = fd;  // closed by the destructor from here on
   file->size_ = static_cast<size_t>(info.st_size);
   if (file->size_ > 0) {
     void* data = mmap(nullptr, file->size_, PROT_READ, MAP_SHARED, fd, 0);
     if (data == MAP_FAILED) {
-      const int error = errno;
-      close(fd);
-      throw ResourceError("cannot map '{}' into memory: {}", path.string(), std::strerror(error));
+      throw ResourceError("cannot map '{}' into memory: {}", path.string(), std::strerror(errno));
     }
     file->data_ = static_cast<const std::byte*>(data);
     file->mapped_ = true;
   }
-  close(fd);
   return file;
 }
 
@@ -48,6 +46,7 @@ std::shared_ptr<const MappedFile> MappedFile::from_bytes(std::string name, std::
 
 MappedFile::~MappedFile() {
   if (mapped_) munmap(const_cast<std::byte*>(data_), size_);
+  if (fd_ >= 0) close(fd_);
 }
 
 }  // namespace steno

@@ -20,6 +20,8 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::filesystem::path& path() const { return path_; }
+  // Open for reading as long as this lives, for copies inside the kernel; -1 for from_bytes().
+  int descriptor() const { return fd_; }
 
  private:
   MappedFile() = default;
@@ -29,6 +31,7 @@ class MappedFile {
   size_t size_ = 0;
   std::string owned_;  // from_bytes only
   bool mapped_ = false;
+  int fd_ = -1;
 };
 
 }  // namespace steno

@@ -220,6 +220,8 @@ SafetensorsPart parse_safetensors_part(std::shared_ptr<const MappedFile> file) {
   const char* text = reinterpret_cast<const char*>(bytes.data()) + 8;
   if (length == 0 || text[0] != '{') throw InputError("{}: the header does not begin with '{{'", where);
 
+  // The JSON reader would take a zero byte for the end of the text.
+  if (std::memchr(text, 0, length)) throw InputError("{}: there is a zero byte in the header; it is damaged", where);
   HeaderReader header(where);
   nlohmann::json::sax_parse(text, text + length, &header);
   place_tensors(header.tensors, bytes.subspan(8 + length), where);

@@ -20,8 +20,9 @@ class MemoryFile {
   // Throws InputError, one line, for anything that is not exactly a memory file of this format.
   static std::shared_ptr<const MemoryFile> open(const std::filesystem::path& path);
   static std::shared_ptr<const MemoryFile> parse(std::shared_ptr<const MappedFile> file);
-  // By content, not by name: a safetensors file whose header says that it is a memory. False for what cannot be read;
-  // true for a damaged memory, as long as its beginning is there: open() then says what is wrong.
+  // By content, not by name: it begins as every memory file does ("format" is the first thing its header says). False
+  // for what cannot be read; true for a damaged memory, as long as its beginning is there: open() then says what is
+  // wrong.
   static bool is_memory_file(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const;
@@ -34,7 +35,7 @@ class MemoryFile {
   std::optional<std::string> text(size_t index) const;
   // The ids that the slots stand for (BOS included), stored together with the text; empty otherwise.
   std::vector<TokenId> tokens(size_t index) const;
-  // check_same_identity() against what is loaded now.
+  // check_same_identity() against what is loaded now: throws InputError that names the first difference.
   void check_identity(const MemoryHeader& expected) const;
 
   // One tensor of a span as it stands in the file, for writers that copy spans without decoding them.
@@ -44,6 +45,8 @@ class MemoryFile {
     std::string hash;
   };
   const std::vector<Part>& parts(size_t index) const { return parts_[index]; }
+  // Numbers in a row of a packed tensor (int4); 0 for all others.
+  int64_t columns(size_t index, const std::string& name) const;
   const std::shared_ptr<const MappedFile>& mapping() const { return mapping_; }
   // Index of the span of this id; none when there is no such.
   std::optional<size_t> find(std::string_view id) const;
@@ -56,7 +59,8 @@ class MemoryFile {
   std::shared_ptr<const SafetensorsFile> file_;
   MemoryHeader header_;
   std::vector<SpanInfo> spans_;
-  std::vector<std::vector<Part>> parts_;  // [spans], in file order
+  std::vector<std::vector<Part>> parts_;                 // [spans], in file order
+  std::vector<std::map<std::string, int64_t>> columns_;  // [spans], of packed tensors (int4): numbers in a row
 };
 
 }  // namespace steno

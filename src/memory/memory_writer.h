@@ -44,7 +44,8 @@ class MemoryWriter {
   // header.created stays if it is set; the other time is now.
   explicit MemoryWriter(MemoryHeader header);
 
-  // Throws InputError for slots that are not finite, spans without tokens, or slots that do not fit the span.
+  // Floating-point tensors of two dimensions or more are stored as `type`, those with one number for each slot as f32, all
+  // others as they are. Throws InputError for slots that are not finite, spans without tokens, or slots that do not fit the span.
   void add(const NewSpan& span, SlotType type);
   // Takes span `index` of `file` over without decoding it. Throws InputError when the file's identity is another one.
   void keep(const std::shared_ptr<const MemoryFile>& file, size_t index);
@@ -62,6 +63,7 @@ class MemoryWriter {
     std::string name;  // after "span.000012."
     SafetensorsEntry entry;
     std::string hash;
+    int64_t columns = 0;                // int4: numbers in a row
     std::shared_ptr<const void> owner;  // of entry.data
     int source = -1;                    // descriptor and offset of kept bytes; -1: in memory only
     int64_t offset = 0;
