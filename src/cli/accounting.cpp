@@ -29,6 +29,12 @@ std::string kept_text(const Accounting& memory) {
   return text;
 }
 
+std::string answer_text(const RunReport& report) {
+  std::string text = fmt::format("answer  first token after {}", seconds_text(report.first_token_s));
+  if (report.decode_s > 0) text += fmt::format(", then {:.1f} tokens/s", rate(report.decoded_tokens, report.decode_s));
+  return text + fmt::format("; peak resident memory {}\n", bytes_text(peak_rss_bytes()));
+}
+
 std::string report_text(const RunReport& report) {
   std::string text =
       fmt::format("read    {} in {} ({} tokens/s)\n", plural(report.read_tokens, "token"), seconds_text(report.read_s),
@@ -36,9 +42,7 @@ std::string report_text(const RunReport& report) {
   text +=
       fmt::format("memory  {}; {} per layer, {}, ratio {:.1f}\n", kept_text(report.memory),
                   plural(report.memory.slots, "slot"), bytes_text(report.memory.memory_bytes), report.memory.ratio());
-  text += fmt::format("answer  first token after {}", seconds_text(report.first_token_s));
-  if (report.decode_s > 0) text += fmt::format(", then {:.1f} tokens/s", rate(report.decoded_tokens, report.decode_s));
-  return text + fmt::format("; peak resident memory {}\n", bytes_text(peak_rss_bytes()));
+  return text + answer_text(report);
 }
 
 Json report_json(const RunReport& report) {

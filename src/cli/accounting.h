@@ -18,6 +18,8 @@ struct RunReport {
 
 // "kept 256 of 8,536 tokens; dropped tokens 4..8283"
 std::string kept_text(const Accounting& memory);
+// "answer  first token after ...": one line with its break.
+std::string answer_text(const RunReport& report);
 // Several lines, the last with a line break.
 std::string report_text(const RunReport& report);
 Json report_json(const RunReport& report);
