@@ -200,6 +200,26 @@ at::Tensor attend_reference(const AttentionInput& in) {
   return merge_heads(at::matmul(p, repeat_heads(in.v, in.q.size(1)).to(at::kFloat))).to(in.q.scalar_type());
 }
 
+namespace {
+
+// ATen's blocked attention has a gradient and keeps no [T, S] matrix for it. What it cannot do goes to the reference:
+// front rows, and queries that may read nothing (its gradient of an empty softmax is not 0).
+at::Tensor attend_recorded(const AttentionInput& in) {
+  if (in.front > 0) return attend_reference(in);
+  const int64_t steps = in.q.size(2), rows = in.k.size(2), heads = in.q.size(1);
+  const bool square = !in.allowed.defined() && rows == steps;
+  std::optional<at::Tensor> mask;
+  if (!square) {
+    mask = mask_of_heads(allowed_or_causal(in), heads);
+    if (in.allowed.defined() && !mask->any(-1).all().item<bool>()) return attend_reference(in);
+  }
+  const auto type = in.q.scalar_type();
+  return merge_heads(at::scaled_dot_product_attention(in.q, repeat_heads(in.k, heads).to(type),
+                                                      repeat_heads(in.v, heads).to(type), mask, 0.0, square, in.scale));
+}
+
+}  // namespace
+
 void attention_received(const AttentionInput& in, AttentionReceived& received) {
   if (in.q.is_cpu() && in.q.size(2) > kFewQueries && fits_blocks(in)) {
     attend_blocks(in, &received);
@@ -231,7 +251,7 @@ at::Tensor attend(const AttentionInput& in, AttentionReceived* received) {
   const bool many = in.q.size(2) > kFewQueries;
   if (!records && in.q.is_cpu() && many && fits_blocks(in)) return attend_blocks(in, received);
   if (received) attention_received(in, *received);
-  if (records) return attend_reference(in);
+  if (records) return attend_recorded(in);
   if (!in.q.is_cpu()) {
     if (in.front > 0) return attend_reference(in);
     return merge_heads(

@@ -4,7 +4,9 @@
 #include <c10/core/GradMode.h>
 
 #include "base/error.h"
+#include "model/activation_checkpoint.h"
 #include "model/attention.h"
+#include "model/differentiable.h"
 #include "model/kernels.h"
 #include "model/rope.h"
 #include "model/step.h"
@@ -15,7 +17,8 @@ namespace {
 bool records(const at::Tensor& x) { return c10::GradMode::is_enabled() && x.requires_grad(); }
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& w, double eps, at::ScalarType out = at::kFloat) {
-  if (records(x) || records(w) || !x.is_cpu()) {
+  if (records(x) && !records(w)) return differentiable_rms_norm(x.to(at::kFloat), w, eps).to(out);
+  if (records(w) || !x.is_cpu()) {
     const at::Tensor xf = x.to(at::kFloat);
     return (xf * at::rsqrt(xf.square().mean(-1, true) + eps) * w).to(out);
   }
@@ -34,6 +37,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& w, double eps, at::Sc
 }
 
 at::Tensor activate(const at::Tensor& gate, const at::Tensor& up, Activation activation) {
+  if (activation == Activation::silu && (records(gate) || records(up))) return differentiable_silu_multiply(gate, up);
   const bool plain = gate.is_cpu() && !records(gate) && !records(up) && activation == Activation::silu &&
                      gate.dim() >= 2 && gate.stride(-1) == 1 && gate.strides() == up.strides() &&
                      (gate.scalar_type() == at::kFloat || gate.scalar_type() == at::kBFloat16) &&
@@ -73,6 +77,110 @@ at::Tensor column_positions(const at::Tensor& rows, const at::Tensor& positions)
   return at::cat({rows.expand({batch, rows.size(1), rows.size(2)}),
                   positions.unsqueeze(1).expand({batch, rows.size(1), positions.size(1)})},
                  2);
+}
+
+// What a block needs besides its input, rows and adapters. Values, since a checkpointed block runs again later.
+struct BlockCall {
+  Capture capture;
+  RotaryTable turn;
+  at::Tensor allowed;  // Mask::allowed with the layer's window
+  int64_t front = 0;
+  std::optional<RotaryTable> turn_front;
+};
+
+// One layer. x [B, T, d] -> [B, T, d]; captures are appended to `out`.
+at::Tensor run_block(const Decoder& decoder, int64_t layer, const BlockCall& call, const at::Tensor& x,
+                     const LayerRows& rows, const AdapterSet* adapters, Output& out) {
+  const at::Tensor normed = decoder.attention_input(layer, x);
+  const int64_t steps = x.size(1);
+  if (call.capture.attention_input) out.attention_inputs.push_back(normed);
+  const Projected p = decoder.project(layer, normed, adapters);
+  if (call.capture.unrotated_keys) out.unrotated_keys.push_back(p.k);
+  if (call.capture.unrotated_queries) out.unrotated_queries.push_back(p.q);
+
+  AttentionInput a;
+  a.scale = decoder.config().attention_scale;
+  a.q = rotate(p.q, call.turn);
+  if (call.turn_front) {
+    a.front = call.front;
+    a.q_front = rotate(p.q, *call.turn_front);
+  }
+  LayerKv own;
+  if (rows.in_place) {
+    own = {rows.k.narrow(2, rows.used, steps), rows.v.narrow(2, rows.used, steps)};
+    rotate_into(p.k, call.turn, own.k);
+    own.v.copy_(p.v);
+    a.k = rows.k.narrow(2, 0, rows.used + steps);
+    a.v = rows.v.narrow(2, 0, rows.used + steps);
+  } else {
+    own = {rotate(p.k, call.turn), p.v};
+    a.k = rows.k.defined() ? at::cat({rows.k.to(own.k.scalar_type()), own.k}, 2) : own.k;
+    a.v = rows.v.defined() ? at::cat({rows.v.to(own.v.scalar_type()), own.v}, 2) : own.v;
+  }
+  a.allowed = call.allowed;
+  if (call.capture.queries) out.queries.push_back(a.q);
+  if (call.capture.kv) out.kv.push_back(own);
+  AttentionReceived received;
+  received.wants_peak = call.capture.peak;
+  const bool wants_received = call.capture.mass || call.capture.peak;
+  const at::Tensor attended = attend(a, wants_received ? &received : nullptr);
+  if (call.capture.mass) out.mass.push_back(received.mass);
+  if (call.capture.peak) out.peak.push_back(received.peak);
+  return decoder.finish(layer, x, attended, adapters);
+}
+
+// Captures of one block as a list, and back.
+std::vector<at::Tensor*> captures_of(Output& out) {
+  std::vector<at::Tensor*> list;
+  for (auto* kind :
+       {&out.attention_inputs, &out.queries, &out.unrotated_keys, &out.unrotated_queries, &out.mass, &out.peak})
+    for (at::Tensor& tensor : *kind) list.push_back(&tensor);
+  for (LayerKv& kv : out.kv) list.push_back(&kv.k), list.push_back(&kv.v);
+  return list;
+}
+
+// The same, but what autograd keeps of it are the inputs. Adapter tensors are inputs too: gradients flow to them.
+at::Tensor run_block_checkpointed(const Decoder& decoder, int64_t layer, const BlockCall& call, const at::Tensor& x,
+                                  const LayerRows& rows, const AdapterSet* adapters, Output& out) {
+  TORCH_CHECK(!rows.in_place, "rows in place are for inference");
+  std::vector<at::Tensor> inputs = {x};
+  const bool has_rows = rows.k.defined();
+  if (has_rows) inputs.insert(inputs.end(), {rows.k, rows.v});
+  const size_t first = inputs.size();
+  std::vector<Target> targets;
+  for (int i = 0; adapters && i < kTargets; ++i) {
+    const LoraPair& pair = adapters->pair(layer, static_cast<Target>(i));
+    if (!pair.defined()) continue;
+    targets.push_back(static_cast<Target>(i));
+    inputs.push_back(pair.a);
+    inputs.push_back(pair.b);
+  }
+  const std::optional<AdapterSet> frozen = adapters ? std::optional(*adapters) : std::nullopt;
+  const auto part = [&decoder, layer, call, targets, frozen, has_rows, first](const std::vector<at::Tensor>& in) {
+    std::optional<AdapterSet> own = frozen;
+    for (size_t i = 0; i < targets.size(); ++i)
+      own->pair(layer, targets[i]) = {in[first + 2 * i], in[first + 2 * i + 1]};
+    Output captured;
+    std::vector<at::Tensor> results = {run_block(decoder, layer, call, in[0],
+                                                 has_rows ? LayerRows{in[1], in[2]} : LayerRows{},
+                                                 own ? &*own : nullptr, captured)};
+    for (const at::Tensor* tensor : captures_of(captured)) results.push_back(*tensor);
+    return results;
+  };
+  const auto results = run_checkpointed(part, inputs, adapters && adapters->config().dropout > 0);
+  // The captures are in the order in which captures_of() lists one block of each kind.
+  size_t next = 1;
+  const auto take = [&](bool wanted, std::vector<at::Tensor>& list) {
+    if (wanted) list.push_back(results[next++]);
+  };
+  take(call.capture.attention_input, out.attention_inputs);
+  take(call.capture.queries, out.queries);
+  take(call.capture.unrotated_keys, out.unrotated_keys);
+  take(call.capture.unrotated_queries, out.unrotated_queries);
+  take(call.capture.mass, out.mass);
+  take(call.capture.peak, out.peak);
+  if (call.capture.kv) out.kv.push_back({results[next], results[next + 1]});
+  return results[0];
 }
 
 // Rows that a layer reads before the tokens of this call.
@@ -216,45 +324,17 @@ Output Decoder::run(const Input& in) const {
 
   Output out;
   if (in.capture.hidden) out.hidden_states.push_back(x);
+  const bool records_any = c10::GradMode::is_enabled() && in.checkpoint_blocks;
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
-    const LayerKind& kind = config_.kinds[layer];
-    const at::Tensor normed = attention_input(layer, x);
-    if (in.capture.attention_input) out.attention_inputs.push_back(normed);
-    const Projected p = project(layer, normed, in.adapters);
-    if (in.capture.unrotated_keys) out.unrotated_keys.push_back(p.k);
-    if (in.capture.unrotated_queries) out.unrotated_queries.push_back(p.q);
-    const RotaryTable& turn = kind.local_rope ? *local : table;
-
-    AttentionInput a;
-    a.scale = config_.attention_scale;
-    a.q = steno::rotate(p.q, turn);
+    const bool is_local = config_.kinds[layer].local_rope;
+    BlockCall call{.capture = in.capture, .turn = is_local ? *local : table, .allowed = mask_of(layer)};
     if (front) {
-      a.front = in.front.rows;
-      a.q_front = steno::rotate(p.q, kind.local_rope ? *local_front : *front);
+      call.front = in.front.rows;
+      call.turn_front = is_local ? *local_front : *front;
     }
-    LayerKv own;
-    if (!in.rows.empty() && in.rows[layer].in_place) {
-      const LayerRows& r = in.rows[layer];
-      own = {r.k.narrow(2, r.used, steps), r.v.narrow(2, r.used, steps)};
-      rotate_into(p.k, turn, own.k);
-      own.v.copy_(p.v);
-      a.k = r.k.narrow(2, 0, r.used + steps);
-      a.v = r.v.narrow(2, 0, r.used + steps);
-    } else {
-      own = {steno::rotate(p.k, turn), p.v};
-      a.k = in.rows.empty() ? own.k : at::cat({in.rows[layer].k.to(own.k.scalar_type()), own.k}, 2);
-      a.v = in.rows.empty() ? own.v : at::cat({in.rows[layer].v.to(own.v.scalar_type()), own.v}, 2);
-    }
-    a.allowed = mask_of(layer);
-    if (in.capture.queries) out.queries.push_back(a.q);
-    if (in.capture.kv) out.kv.push_back(own);
-    AttentionReceived received;
-    received.wants_peak = in.capture.peak;
-    const bool wants_received = in.capture.mass || in.capture.peak;
-    const at::Tensor attended = attend(a, wants_received ? &received : nullptr);
-    if (in.capture.mass) out.mass.push_back(received.mass);
-    if (in.capture.peak) out.peak.push_back(received.peak);
-    x = finish(layer, x, attended, in.adapters);
+    const LayerRows none, &layer_rows = in.rows.empty() ? none : in.rows[layer];
+    x = records_any ? run_block_checkpointed(*this, layer, call, x, layer_rows, in.adapters, out)
+                    : run_block(*this, layer, call, x, layer_rows, in.adapters, out);
     if (in.capture.hidden) out.hidden_states.push_back(x);
   }
   if (in.logits == LogitRows::last) {

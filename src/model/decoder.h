@@ -69,6 +69,9 @@ struct Input {
   // [B, H_kv, S] where every key/value head keeps rows of its own.
   std::vector<at::Tensor> row_positions;
   const AdapterSet* adapters = nullptr;  // not owned
+  // Training: blocks keep their inputs only and run again in the backward pass (activation_checkpoint.h), with the same
+  // bits. The decoder must live until then.
+  bool checkpoint_blocks = false;
   Capture capture;
   LogitRows logits = LogitRows::last;
 };

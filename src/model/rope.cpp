@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "model/differentiable.h"
 #include "model/kernels.h"
 
 namespace steno {
@@ -109,6 +110,7 @@ RotaryTable rotary_table(const RopeConfig& config, int64_t d_h, const at::Tensor
 at::Tensor rotate(const at::Tensor& x, const RotaryTable& table, std::optional<at::ScalarType> out_dtype) {
   const at::ScalarType type = out_dtype.value_or(x.scalar_type());
   const bool records = c10::GradMode::is_enabled() && x.requires_grad();
+  if (records && type == x.scalar_type()) return differentiable_rotate(x, table);
   if (!records && x.is_cpu() && has_kernel(x.scalar_type()) && has_kernel(type)) {
     const at::Tensor out = at::empty(x.sizes(), x.options().dtype(type));
     rotate_into(x, table, out);

@@ -1,0 +1,94 @@
+#include "model/token_loss.h"
+
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace steno {
+namespace {
+
+// Logits of one piece: 32 MB in f32.
+constexpr int64_t kPieceNumbers = 8 << 20;
+
+void check_targets(const at::Tensor& targets, int64_t vocab) {
+  if (targets.numel() == 0) return;
+  const int64_t low = targets.min().item<int64_t>(), high = targets.max().item<int64_t>();
+  if (low < 0 || high >= vocab)
+    throw InputError("[loss] target {} is outside the vocabulary of {}", low < 0 ? low : high, vocab);
+}
+
+// Loss per row of hidden [n, d]; where `gradient` [n, d] f32 is defined, d(sum of losses)/d(hidden) is written to it.
+at::Tensor piece_nll(const LinearWeight& head, at::ScalarType compute, const at::Tensor& hidden,
+                     const at::Tensor& targets, const at::Tensor& gradient) {
+  const at::Tensor column = targets.unsqueeze(1);
+  at::Tensor logits = linear(hidden, head, compute).to(at::kFloat);
+  const at::Tensor chosen = logits.gather(1, column);
+  const at::Tensor normaliser = at::logsumexp(logits, 1, /*keepdim=*/true);
+  if (gradient.defined()) {
+    // softmax - one-hot, in place of the logits.
+    logits.sub_(normaliser).exp_();
+    logits.scatter_add_(1, column, at::full_like(chosen, -1));
+    at::Tensor sum;
+    constexpr int64_t kColumns = 8192;  // a quantised head is made dense a few rows at a time
+    const int64_t step = head.quantised() ? kColumns : head.out();
+    for (int64_t first = 0; first < head.out(); first += step) {
+      const int64_t count = std::min(step, head.out() - first);
+      const at::Tensor part =
+          at::matmul(logits.narrow(1, first, count).to(compute), head.rows(first, count).dense(compute)).to(at::kFloat);
+      sum = sum.defined() ? sum.add_(part) : part;
+    }
+    at::Tensor(gradient).copy_(sum);
+  }
+  return (normaliser - chosen).squeeze(1);
+}
+
+// All rows, piece by piece.
+at::Tensor rows_nll(const Decoder& decoder, const at::Tensor& hidden, const at::Tensor& targets,
+                    const at::Tensor& gradient) {
+  const int64_t rows = hidden.size(0), vocab = decoder.config().vocab;
+  // A multiple of 32 rows, see padded_rows() in linear.cpp.
+  const int64_t step = std::max<int64_t>(32, kPieceNumbers / vocab / 32 * 32);
+  const at::Tensor losses = at::empty({rows}, hidden.options().dtype(at::kFloat));
+  for (int64_t first = 0; first < rows; first += step) {
+    const int64_t count = std::min(step, rows - first);
+    losses.narrow(0, first, count)
+        .copy_(piece_nll(decoder.weights().head, decoder.compute_dtype(), hidden.narrow(0, first, count),
+                         targets.narrow(0, first, count),
+                         gradient.defined() ? gradient.narrow(0, first, count) : at::Tensor()));
+  }
+  return losses;
+}
+
+class SumNll : public torch::autograd::Function<SumNll> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden,
+                            const at::Tensor& targets, const Decoder* decoder) {
+    const at::Tensor gradient = at::empty(hidden.sizes(), hidden.options().dtype(at::kFloat));
+    const at::Tensor losses = rows_nll(*decoder, hidden, targets, gradient);
+    context->save_for_backward({gradient});
+    return losses.sum(at::kDouble).to(at::kFloat);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    return {context->get_saved_variables()[0] * gradients[0], at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor sum_nll(const Decoder& decoder, const at::Tensor& hidden, const at::Tensor& targets) {
+  check_targets(targets, decoder.config().vocab);
+  if (c10::GradMode::is_enabled() && hidden.requires_grad()) return SumNll::apply(hidden, targets, &decoder);
+  return rows_nll(decoder, hidden, targets, {}).sum(at::kDouble).to(at::kFloat);
+}
+
+at::Tensor token_nll(const Decoder& decoder, const at::Tensor& hidden, const at::Tensor& targets) {
+  const at::NoGradGuard no_grad;
+  check_targets(targets, decoder.config().vocab);
+  return rows_nll(decoder, hidden, targets, {});
+}
+
+}  // namespace steno
