@@ -1,13 +1,11 @@
 #include "memory/stream_frame.h"
 
 #include <ATen/ATen.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 
 #include "base/error.h"
 #include "base/interrupt.h"
-#include "io/file_hash.h"
+#include "io/content_checksum.h"
 
 namespace steno {
 
@@ -51,17 +49,7 @@ std::vector<std::pair<int64_t, int64_t>> ranges_without(std::span<const int64_t>
 }
 
 std::string stream_checksum(const std::map<std::string, std::string>& metadata, const NamedTensors& tensors) {
-  std::map<std::string, std::string> parts;  // by name: the order in a file is not the order of saving
-  for (const auto& [name, value] : metadata)
-    if (name != "checksum") parts["m " + name] = value;
-  for (const auto& [name, tensor] : tensors) {
-    const at::Tensor data = tensor.to(at::kCPU).contiguous();
-    parts["t " + name] = fmt::format("{} [{}] {}", toString(data.scalar_type()), fmt::join(data.sizes(), " "),
-                                     hash_bytes({static_cast<const char*>(data.const_data_ptr()), data.nbytes()}));
-  }
-  std::string text;
-  for (const auto& [name, value] : parts) text += fmt::format("{} {} {}\n", name, value.size(), value);
-  return hash_bytes(text);
+  return content_checksum(metadata, tensors);
 }
 
 void save_stream(const std::string& path, const StreamKind& kind, const Identity& identity,

@@ -41,7 +41,7 @@ struct StreamKind {
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
-// XXH3-128 over all metadata (but "checksum" itself) and all tensors: name, type, shape and bytes.
+// content_checksum() of io/content_checksum.h.
 std::string stream_checksum(const std::map<std::string, std::string>& metadata, const NamedTensors& tensors);
 
 // With the metadata "checksum".

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "train/objective.h"
+
 namespace steno {
 
 // Names and values in the order in which they are to be shown: "train/ae", "valid/lm", "lr", ...
@@ -20,6 +22,10 @@ class MetricsSink {
   virtual void restart(int64_t step) {}
   virtual void scalars(int64_t step, const Scalars& values) = 0;
   virtual void text(int64_t step, const std::string& name, const std::string& text) = 0;
+  // What was written for a held-out example; as text unless a sink has a better form for it.
+  virtual void sample(int64_t step, int64_t index, const TrainingSample& sample) {
+    text(step, "sample/" + std::to_string(index), sample.source + "\n---\n" + sample.output);
+  }
   // Everything up to here is to be on the disk (called with every checkpoint).
   virtual void flush() {}
 };

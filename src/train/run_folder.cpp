@@ -1,0 +1,37 @@
+#include "train/run_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace steno {
+
+namespace fs = std::filesystem;
+
+RunFolder::RunFolder(fs::path folder, bool resume) : path_(std::move(folder)) {
+  std::error_code error;
+  fs::create_directories(path_, error);
+  if (error || !fs::is_directory(path_))
+    throw InputError("[train] {}: cannot be made a folder{}", path_.string(),
+                     error ? " (" + error.message() + ")" : "; a file has that name");
+  fd_ = open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd_ < 0) throw InputError("[train] {}: cannot be opened ({})", path_.string(), std::strerror(errno));
+  if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+    close(fd_);
+    throw UsageError("[train] {}: another process trains in this folder", path_.string());
+  }
+  if (!resume && !fs::is_empty(path_)) {
+    close(fd_);
+    throw UsageError("[train] {} is not empty; go on with what is in it by --resume, or name another folder with --out",
+                     path_.string());
+  }
+}
+
+RunFolder::~RunFolder() { close(fd_); }
+
+}  // namespace steno
