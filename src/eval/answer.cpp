@@ -82,17 +82,8 @@ std::unique_ptr<Stream> Answerer::after_context(const Arm& arm, const Prompt& pr
   return read(arm, prompt, progress).stream;
 }
 
-Answer Answerer::answer(const Arm& arm, const Prompt& prompt, const ItemProgress& progress) {
-  const bool closed = arm.control == Control::closed_book;
-  TORCH_CHECK(!closed || !prompt.closed_book.empty(), "the task has no closed-book prompt");
-  Reading reading;
-  std::vector<TokenId> question = closed ? prompt.closed_book : prompt.question;
-  if (closed || arm.query_aware) {
-    reading.stream = arm.open(model_->decoder);
-    if (!closed) question.insert(question.begin(), prompt.context.begin(), prompt.context.end());
-  } else {
-    reading = read(arm, prompt, progress);
-  }
+Answer Answerer::decode(const Reading& reading, const std::vector<TokenId>& question,
+                        const ItemProgress& progress) const {
   const int64_t before = reading.stream->tokens_seen();
 
   // What is kept when the answer begins, before decoding pushes things out.
@@ -111,8 +102,6 @@ Answer Answerer::answer(const Arm& arm, const Prompt& prompt, const ItemProgress
   if (g.reason == StopReason::interrupted) throw Interrupted("interrupted while answering");
   answer.line = {{"prediction", g.text},
                  {"stop_reason", stop_reason_name(g.reason)},
-                 {"context_tokens", closed ? 0 : static_cast<int64_t>(prompt.context.size())},
-                 {"question_tokens", static_cast<int64_t>((closed ? prompt.closed_book : prompt.question).size())},
                  {"accounting", accounting_json(accounting)},
                  {"kept", kept_ranges(answer.held)},
                  {"time",
@@ -122,6 +111,31 @@ Answer Answerer::answer(const Arm& arm, const Prompt& prompt, const ItemProgress
                    {"decode_s", g.decode_s},
                    {"decoded_tokens", g.decoded_tokens}}}};
   return answer;
+}
+
+Answer Answerer::answer(const Arm& arm, const Prompt& prompt, const ItemProgress& progress) {
+  const bool closed = arm.control == Control::closed_book;
+  TORCH_CHECK(!closed || !prompt.closed_book.empty(), "the task has no closed-book prompt");
+  Reading reading;
+  std::vector<TokenId> question = closed ? prompt.closed_book : prompt.question;
+  if (closed || arm.query_aware) {
+    reading.stream = arm.open(model_->decoder);
+    if (!closed) question.insert(question.begin(), prompt.context.begin(), prompt.context.end());
+  } else {
+    reading = read(arm, prompt, progress);
+  }
+  Answer answer = decode(reading, question, progress);
+  answer.line["context_tokens"] = closed ? 0 : static_cast<int64_t>(prompt.context.size());
+  answer.line["question_tokens"] = static_cast<int64_t>((closed ? prompt.closed_book : prompt.question).size());
+  return answer;
+}
+
+std::optional<Answer> Answerer::answer_without(const Arm& arm, const Prompt& prompt, std::span<const int64_t> positions,
+                                               const ItemProgress& progress) {
+  if (arm.control == Control::closed_book || arm.query_aware) return std::nullopt;
+  const Reading reading = read(arm, prompt, progress);
+  if (!reading.stream->forget(positions)) return std::nullopt;
+  return decode(reading, prompt.question, progress);
 }
 
 }  // namespace steno

@@ -1,6 +1,7 @@
 // Questions about a context, asked of a memory: what most tasks do with an arm.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,10 @@ class Answerer {
 
   // Greedy unless the options say otherwise. Throws Interrupted.
   Answer answer(const Arm& arm, const Prompt& prompt, const ItemProgress& progress);
+  // The same from a memory that has lost the slots of `positions` between context and question. nullopt where that
+  // cannot be done: streams that do not offer it (Stream::forget), query-aware arms, the closed-book control.
+  std::optional<Answer> answer_without(const Arm& arm, const Prompt& prompt, std::span<const int64_t> positions,
+                                       const ItemProgress& progress);
   // A stream that has read the context (a fork of it where the key is shared), for tasks that go on by themselves, for
   // example by teacher forcing. Not for query-aware arms or the closed-book control.
   std::unique_ptr<Stream> after_context(const Arm& arm, const Prompt& prompt, const ItemProgress& progress);
@@ -61,6 +66,8 @@ class Answerer {
     int64_t tokens = 0;  // likewise
   };
   Reading read(const Arm& arm, const Prompt& prompt, const ItemProgress& progress);
+  // What follows the reading.
+  Answer decode(const Reading& reading, const std::vector<TokenId>& question, const ItemProgress& progress) const;
 
   std::shared_ptr<const Model> model_;
   GenerateOptions options_;

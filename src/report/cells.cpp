@@ -52,6 +52,12 @@ std::vector<const Metric*> at(const Arm& arm, const std::string& metric, const s
   return found;
 }
 
+// Dimensions of perplexity that follow the text (src/eval/tasks/ppl.h).
+bool along_the_text(const std::string& dimension) {
+  static const std::set<std::string> all = {"position", "utterance", "session", "tokens read"};
+  return all.contains(dimension);
+}
+
 // One chart per budget, each with the arms that have no budget besides.
 void add_curves(const Run& run, const Styles& styles, const std::string& metric, const std::string& dimension,
                 std::vector<Figure>& figures) {
@@ -91,7 +97,7 @@ void add_curves(const Run& run, const Styles& styles, const std::string& metric,
     if (chart.series.empty()) continue;
     range.apply(chart, metric);
     Figure figure{.title = fmt::format("{} by {}", metric, dimension),
-                  .group = dimension == "position" || dimension == "utterance" ? "position" : "cells",
+                  .group = along_the_text(dimension) ? "position" : "cells",
                   .metric = metric};
     if (budget) figure.title += fmt::format(", budget {}", show_count(*budget));
     chart.title = run.task + ": " + figure.title;

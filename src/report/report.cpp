@@ -67,7 +67,10 @@ constexpr Group kGroups[] = {
      "Bars are 95 % intervals; points of one budget are drawn side by side so that their bars can be told apart. "
      "Dashed "
      "lines right across are arms without a budget: controls, and methods that keep everything."},
-    {"position", "Along the text", "By position: the first token of the bin."},
+    {"position", "Along the text",
+     "By position, utterance and session: the first of the bin. By tokens read: over all that was scored until then, "
+     "the "
+     "running perplexity."},
     {"cells", "Along the grid",
      "Where the grid has more than one dimension, a point is the mean over the others, each cell counting the same, "
      "and "

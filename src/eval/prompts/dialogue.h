@@ -21,10 +21,13 @@ BuiltPrompt build_reply(const PromptEncoder& encoder, const std::vector<Turn>& t
 
 // Memory probes (evaluation, section 10).
 enum class ProbeKind {
-  recall,   // a fact, `age` turns, its question
-  update,   // the fact is stated, changed half-way of its age, and asked for `age` turns after the change
-  multi,    // `facts` facts in consecutive turns, one of them is asked for
-  negative  // something is asked for that was never stated; other facts were, `facts` - 1 of them
+  recall,       // a fact, `age` turns, its question
+  update,       // the fact is stated, changed half-way of its age, and asked for `age` turns after the change
+  multi,        // `facts` facts in consecutive turns, one of them is asked for
+  negative,     // something is asked for that was never stated; other facts were, `facts` - 1 of them
+  attribution,  // as recall; asked again without the slots of utterance ends
+  response,     // a query and its response, `age` turns, the query again: what was the response?
+  utterance     // an utterance is said again at once; then from the slot of its end alone
 };
 const char* probe_kind_name(ProbeKind kind);
 ProbeKind probe_kind_named(const std::string& name);  // throws UsageError that lists them
@@ -37,15 +40,28 @@ struct ProbeSpec {
   bool answer_prefix = true;
 };
 
-struct ProbePrompt {
-  BuiltPrompt prompt;  // references: the number asked for; empty for a negative probe
-  std::string stale;   // update: the number before the change
+// Turns of real dialogues, one dialogue behind the other.
+struct ProbeTexts {
+  std::vector<std::string> turns;
+  std::vector<size_t> pairs;  // turns i to which turn i + 1 answers, in the same dialogue
 };
 
-// `filler`: turns of real dialogues, taken in order from a random place, round and round; User and Assistant speak them
-// in turn. None of the numbers occurs in the turns that are used. Throws InputError without enough filler, UsageError.
-ProbePrompt build_probe(const PromptEncoder& encoder, const std::vector<std::string>& filler, const ProbeSpec& spec,
-                        uint64_t seed);
+// Slots that are taken out of the memory before the question is asked once more.
+struct SlotRemoval {
+  std::string name;  // of scores: "correct" becomes "correct_NAME"
+  std::vector<int64_t> positions;
+};
+
+struct ProbePrompt {
+  BuiltPrompt prompt;  // references: what is asked for; empty for a negative probe
+  std::string stale;   // update: the number before the change
+  // attribution: without_ends, without_fact_end; utterance: from_end (all of the utterance but its end is gone).
+  std::vector<SlotRemoval> removals;
+};
+
+// Filler turns are taken in order from a random place, round and round; User and Assistant speak them in turn. None of
+// the numbers occurs in the turns that are used. Throws InputError without enough filler, UsageError.
+ProbePrompt build_probe(const PromptEncoder& encoder, const ProbeTexts& texts, const ProbeSpec& spec, uint64_t seed);
 
 // Whether an answer says that something is not known: it holds one of the usual phrases and no number.
 bool says_unknown(const std::string& answer);

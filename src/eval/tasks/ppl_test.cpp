@@ -100,6 +100,70 @@ TEST_F(Ppl, MicroAndMacroByHand) {
   EXPECT_NEAR(metrics.at("ppl").high, std::exp(11.0 / 6), 1e-9);
 }
 
+// Sessions, joined dialogues and the running sums, all by hand.
+TEST_F(Ppl, SessionsAndJoinedDialogues) {
+  const UtteranceEnd newline = utterance_end(tokenizer_, "newline");
+  const DialogueRecord two{"d", "", {{"", "ab"}, {"", "xy"}, {"", "xyz"}, {"", "q"}}, {2}};
+  ScoredText text = scored_dialogue(tokenizer_, two, newline, {});
+  ASSERT_EQ(text.session_starts, std::vector<int64_t>{text.utterance_ends[1]});
+  const auto nll_of = [&](const std::vector<double>& scored) {
+    std::vector<double> nll(static_cast<size_t>(text.first_scored), 100.0);
+    nll.insert(nll.end(), scored.begin(), scored.end());
+    EXPECT_EQ(nll.size(), text.ids.size());
+    return nll;
+  };
+  // "xy" + end | "xyz" + end, "q" + end
+  std::vector<double> scored = {1, 2, 0.5, 3, 1, 2, 0.5, 4, 0.5};
+  Json line = ppl_line(text, newline, nll_of(scored), tokenizer_, 4);
+  EXPECT_EQ(line["session_starts"], Json::parse("[6.5, 4.0]"));
+  EXPECT_EQ(line["by_session"], Json::parse("[[1, 3.5, 3], [2, 11.0, 6]]"));
+  line["item"] = "d";
+  EXPECT_NEAR(ppl_metrics({&line}).at("ppl_session_starts").mean, std::exp(6.5 / 4), 1e-12);
+  // Every 4 tokens: how many were scored by then, and their sum.
+  const auto first = static_cast<size_t>(text.first_scored);
+  Json running = Json::array();
+  for (size_t read = 4; read <= text.ids.size(); read += 4) {
+    if (read <= first) continue;
+    double sum = 0;
+    for (size_t i = 0; i < read - first; ++i) sum += scored[i];
+    running.push_back({read, sum, static_cast<double>(read - first)});
+  }
+  EXPECT_EQ(line["running"], running);
+  EXPECT_FALSE(ppl_line(text, newline, nll_of(scored), tokenizer_).contains("running"));
+
+  PplParams no_bos;
+  no_bos.bos = false;
+  const size_t before = text.ids.size();
+  join_dialogue(text, scored_dialogue(tokenizer_, {"e", "", {{"", "q"}, {"", "ab"}}}, newline, no_bos));
+  EXPECT_EQ(text.joined_at, std::vector<int64_t>{static_cast<int64_t>(before)});
+  EXPECT_EQ(text.session_starts.back(), static_cast<int64_t>(before));
+  EXPECT_EQ(text.utterance_ends.size(), 6u);
+  EXPECT_EQ(text.utterance_ends.back(), static_cast<int64_t>(text.ids.size()));
+  EXPECT_EQ(std::count(text.ids.begin(), text.ids.end(), *tokenizer_.bos()), 1);
+  // The joined dialogue is scored from its first token on, and its utterances are counted anew.
+  scored.insert(scored.end(), text.ids.size() - before, 2.0);
+  line = ppl_line(text, newline, nll_of(scored), tokenizer_);
+  EXPECT_EQ(line["tokens"], scored.size());
+  EXPECT_EQ(line["session_starts"], Json::parse("[10.5, 6.0]"));  // "q" and its end besides
+  EXPECT_FALSE(line.contains("by_session"));
+  EXPECT_EQ(line["by_utterance"].size(), 1u);
+}
+
+TEST(PplRuns, JoinedDialoguesAreReadWithoutAReset) {
+  Bench joined("ppl", eval_data("dialogue.jsonl"), {{"length", "120"}, {"join", "200"}}, {.methods = {"dense"}});
+  ASSERT_EQ(joined.run->items().size(), 2u);  // 240 tokens of two dialogues, and the third
+  const Json line = joined.run->run(0, joined.arms[0], {});
+  EXPECT_EQ(line["dialogues"], 2);
+  EXPECT_GE(line["accounting"]["source_tokens"], 239);
+  EXPECT_GT(line["cut_tokens"], 0);
+  EXPECT_GT(line["session_starts"][1], 0);
+  EXPECT_FALSE(joined.run->run(1, joined.arms[0], {}).contains("session_starts"));
+  EXPECT_THROW(Bench("ppl", eval_data("documents.jsonl"), {{"join", "200"}}, {.methods = {"dense"}}), UsageError);
+  EXPECT_EQ(running_step(100), 256);
+  EXPECT_EQ(running_step(64 * 256), 256);
+  EXPECT_EQ(running_step(64 * 256 + 1), 512);
+}
+
 TEST_F(Ppl, Bins) {
   EXPECT_EQ(position_bin(0), 0);
   EXPECT_EQ(position_bin(255), 0);

@@ -8,7 +8,7 @@
 namespace steno {
 
 struct ProbeParams {
-  std::string probes = "recall,update,multi,negative";
+  std::string probes = "recall,update,multi,negative,attribution,response,utterance";
   std::string ages = "1,2,3,5,10,20,50,100,200";
   int64_t other_age = 10;
   std::string facts = "1,2,4,8";
@@ -17,12 +17,13 @@ struct ProbeParams {
 
   template <class F>
   void visit(F&& f) {
-    f("probes", probes, "probes: recall, update, multi, negative, comma-separated");
-    f("ages", ages, "probes: filler turns between a fact and its question, for recall, comma-separated");
+    f("probes", probes, "probes: recall, update, multi, negative, attribution, response, utterance, comma-separated");
+    f("ages", ages, "probes: filler turns before the question, for recall and response, comma-separated");
     f("other_age", other_age, "probes: the same for the other kinds");
     f("facts", facts, "probes: how many facts are stated, for multi, comma-separated");
     f("trials", trials, "probes: facts per cell");
-    f("answer_prefix", answer_prefix, "probes: the answer begins with 'Your ... is' (never for negative)");
+    f("answer_prefix", answer_prefix,
+      "probes: answers to questions about facts begin with 'Your ... is' (never for negative)");
   }
 };
 

@@ -37,8 +37,12 @@ Json PromptRun::run(size_t item, const Arm& arm, const ItemProgress& progress) {
   GenerateOptions options = greedy(asked.max_new_tokens, asked.stop);
   options.stop.insert(options.stop.end(), encoder_.stops().begin(), encoder_.stops().end());
   Answerer answerer(model_, std::move(options));
-  Answer answer = answerer.answer(arm, to_prompt(asked.prompt, encoder_), progress);
+  // With a key the context is read once for all answers.
+  const bool again = !removals(item).empty();
+  const Prompt prompt = to_prompt(asked.prompt, encoder_, again ? items_[item].id : "");
+  Answer answer = answerer.answer(arm, prompt, progress);
   Json line = score(item, arm, asked, answer.generated);
+  if (again) add_removals(item, arm, asked, prompt, answerer, progress, line);
   line["question"] = asked.prompt.question + asked.prompt.answer_prefix;
   line["references"] = asked.prompt.references;
   line["seed"] = item_seed(item);
@@ -53,6 +57,24 @@ Json PromptRun::run(size_t item, const Arm& arm, const ItemProgress& progress) {
   }
   line.update(answer.line);
   return line;
+}
+
+void PromptRun::add_removals(size_t item, const Arm& arm, const Asked& asked, const Prompt& prompt, Answerer& answerer,
+                             const ItemProgress& progress, Json& line) {
+  const Json scores = line.at("scores");
+  for (const SlotRemoval& removal : removals(item)) {
+    const auto answer = answerer.answer_without(arm, prompt, removal.positions, progress);
+    if (!answer) {
+      line["not_removed"].push_back(removal.name);
+      continue;
+    }
+    line["predictions_with_slots_removed"][removal.name] = answer->generated.text;
+    for (const auto& [name, value] : score(item, arm, asked, answer->generated).at("scores").items()) {
+      line["scores"][name + "_" + removal.name] = value;
+      if (name == headline())
+        line["scores"]["drop_" + removal.name] = scores.at(name).get<double>() - value.get<double>();
+    }
+  }
 }
 
 Filler read_filler(DataFiles& data, const std::string& name) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "eval/answer.h"
+#include "eval/prompts/dialogue.h"
 #include "eval/prompts/encoder.h"
 #include "eval/prompts/filler.h"
 #include "eval/task.h"
@@ -33,6 +34,10 @@ class PromptRun : public TaskRun {
   virtual Asked build(size_t item) = 0;
   // Keys of the item's line: "scores" at least. Called after build() of the same item.
   virtual Json score(size_t item, const Arm& arm, const Asked& asked, const Generated& generated) = 0;
+  // What is asked once more, each from a memory that has lost these slots. Called after build() of the same item.
+  // Its scores stand beside the others, with the name of the removal behind theirs; "drop_NAME" is what the headline
+  // lost. Arms that cannot lose slots leave them out and are named in the line ("not_removed").
+  virtual std::vector<SlotRemoval> removals(size_t item) const { return {}; }
 
   // The item's own seed: of the run's and of its name, so that a longer list of cells changes no item.
   uint64_t item_seed(size_t item) const;
@@ -41,6 +46,10 @@ class PromptRun : public TaskRun {
   PromptEncoder encoder_;
   uint64_t seed_;
   std::vector<Item> items_;
+
+ private:
+  void add_removals(size_t item, const Arm& arm, const Asked& asked, const Prompt& prompt, Answerer& answerer,
+                    const ItemProgress& progress, Json& line);
 };
 
 // Documents of a data file as something to hide needles in.

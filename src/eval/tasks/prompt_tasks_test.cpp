@@ -43,7 +43,12 @@ const std::vector<Case> kCases = {
     {"dialogue", kDialogues, {{"turns", "all"}, {"max_new_tokens", "8"}}, false},
     {"dialogue",
      kDialogues,
-     {{"what", "probes"}, {"ages", "2"}, {"facts", "2"}, {"other_age", "1"}, {"trials", "1"}},
+     {{"what", "probes"},
+      {"probes", "recall,update,multi,negative,attribution"},
+      {"ages", "2"},
+      {"facts", "2"},
+      {"other_age", "1"},
+      {"trials", "1"}},
      false},
     {"reconstruct",
      kDocuments,
@@ -161,6 +166,46 @@ Json line(const char* prediction, const char* reference, double repetition) {
           {"prediction", prediction},
           {"references", {reference}},
           {"scores", {{"repetition", repetition}}}};
+}
+
+const char* kTalk =
+    R"({"id":"t","utterances":[{"text":"Where did you spend the summer?"},{"text":"In a village by the lake."},{"text":"Did you like the food there?"},{"text":"The soup was better than the fish."},{"text":"It rained all day, every day."},{"text":"We read all the books we had."}]})"
+    "\n";
+
+// Slots are taken out between reading and question where the memory can do that, and the line says where it cannot.
+TEST(PromptTasks, ProbesAskAgainWithoutSlots) {
+  const test::EvalFolder folder;
+  Bench b("dialogue", folder.file("data.jsonl", kTalk),
+          {{"what", "probes"},
+           {"probes", "attribution,response,utterance"},
+           {"ages", "1"},
+           {"other_age", "1"},
+           {"trials", "1"}},
+          {.methods = {"dense", "window", "retrieval"}, .budgets = {100}, .controls = true});
+  ASSERT_EQ(b.run->items().size(), 3u);
+  ASSERT_EQ(b.arms.size(), 5u);
+  const auto line = [&](size_t item, size_t arm) { return b.run->run(item, b.arms[arm], {}); };
+  for (const size_t arm : {size_t{1}, size_t{2}, size_t{3}}) {  // full-context, dense, window-100
+    SCOPED_TRACE(b.arms[arm].id);
+    const Json attribution = line(0, arm), utterance = line(2, arm);
+    EXPECT_FALSE(attribution.contains("not_removed"));
+    for (const char* name : {"without_ends", "without_fact_end"}) {
+      const Json& scores = attribution["scores"];
+      const double all = scores["correct"], less = scores[std::string("correct_") + name];
+      EXPECT_EQ(scores[std::string("drop_") + name], all - less) << name;
+      EXPECT_TRUE(attribution["predictions_with_slots_removed"].contains(name));
+    }
+    EXPECT_TRUE(utterance["scores"].contains("bleu4_from_end"));
+    EXPECT_TRUE(utterance["scores"].contains("correct_from_end"));
+    EXPECT_FALSE(line(1, arm)["scores"].contains("drop_without_ends"));
+  }
+  for (const size_t arm : {size_t{0}, size_t{4}}) {  // closed-book, retrieval-100
+    SCOPED_TRACE(b.arms[arm].id);
+    const Json attribution = line(0, arm);
+    EXPECT_EQ(attribution["not_removed"], Json::parse(R"(["without_ends", "without_fact_end"])"));
+    EXPECT_TRUE(attribution["scores"].contains("correct"));
+    EXPECT_FALSE(attribution["scores"].contains("drop_without_ends"));
+  }
 }
 
 TEST(PromptTasks, ReplyFiguresOfTheWholeSet) {

@@ -3,8 +3,10 @@
 
 #include "base/error.h"
 #include "eval/answer.h"
+#include "eval/prompts/encoder.h"
 #include "io/prompt.h"
 #include "metrics/qa_match.h"
+#include "metrics/supporting_facts.h"
 
 namespace steno {
 namespace {
@@ -34,12 +36,15 @@ const Wording& wording() {
   static const Wording words{"qa-1", "Text:\n\n", "\n\nAnswer this question from the text in a few words: ", "Answer:"};
   return words;
 }
+constexpr double kHeld = 0.5;  // a sentence is held where half of it is
 constexpr const char* kClosedBook = "Answer this question in a few words: ";
 
 struct Question {
   std::string context_key, question;
   std::vector<std::string> references;
   size_t context = 0;  // index into contexts
+  std::vector<QaRecord::Sentence> sentences;
+  std::set<Fact> facts;  // one must know; none: not scored
 };
 
 class QaRun : public TaskRun {
@@ -56,6 +61,9 @@ class QaRun : public TaskRun {
     // Items that share a context stand next to each other.
     if (contexts_.empty() || contexts_.back() != record.context) add_context(record.id, record.context);
     add_question(record.id, record.source, record.question, record.answers);
+    questions_.back().sentences = record.sentences;
+    questions_.back().facts.insert(record.supporting_facts.begin(), record.supporting_facts.end());
+    has_facts_ |= !record.supporting_facts.empty();
   }
   void add(const LongQaRecord& record) {
     add_context(record.id, record.context);
@@ -80,6 +88,7 @@ class QaRun : public TaskRun {
                  {"question", question.question},
                  {"references", question.references}};
     line.update(answer.line);
+    if (!question.facts.empty()) add_facts(question, score, arm, answer.held, line);
     return line;
   }
 
@@ -90,6 +99,11 @@ class QaRun : public TaskRun {
     settings["decoding"] = "greedy";
     settings["metrics"] = "em, f1 and substring_em after " + params_.dialect +
                           " normalisation, best of the references; the answer ends at the first line break";
+    if (has_facts_)
+      settings["supporting_facts"] =
+          "sentences of which half or more is held when the answer begins (mean over tokens, layers and heads), "
+          "against "
+          "the record's; fact_em, fact_f1, joint_em and joint_f1 as in hotpot_evaluate_v1.py";
     return settings;
   }
   std::string headline() const override { return "f1"; }
@@ -109,6 +123,43 @@ class QaRun : public TaskRun {
     items_.push_back({std::move(id), std::move(cell), tokens + params_.max_new_tokens});
     questions_.push_back({key_, question, references, contexts_.size() - 1});
   }
+  // HotpotQA has systems name the sentences that they answer from. A memory names them by what it holds.
+  void add_facts(const Question& question, const QaScore& score, const Arm& arm, const std::vector<float>& held,
+                 Json& line) {
+    std::set<Fact> found;
+    if (arm.control != Control::closed_book) found = held_sentences(question, held);
+    const FactScore facts = score_facts(found, question.facts);
+    const JointScore joint = joint_score(score, facts);
+    Json& scores = line["scores"];
+    scores["fact_em"] = facts.exact;
+    scores["fact_f1"] = facts.f1;
+    scores["fact_recall"] = facts.recall;
+    scores["joint_em"] = joint.exact;
+    scores["joint_f1"] = joint.f1;
+    line["facts"] = question.facts;
+    line["facts_held"] = found;
+  }
+
+  std::set<Fact> held_sentences(const Question& question, const std::vector<float>& held) {
+    const std::vector<TokenId>& ids = context_ids(question.context);
+    // Bytes behind each token; the document ends the ids.
+    std::vector<size_t> ends;
+    size_t bytes = 0;
+    for (const TokenId id : ids) ends.push_back(bytes += model_->tokenizer->piece(id).size());
+    const std::string& text = contexts_[question.context];
+    const size_t document = bytes - std::min(bytes, text.find_last_not_of(" \t\r\n") + 1);
+    std::set<Fact> found;
+    for (const QaRecord::Sentence& sentence : question.sentences) {
+      if (sentence.end == sentence.begin) continue;
+      const TokenRange range = PromptEncoder::range_of(ends, document + sentence.begin, document + sentence.end);
+      double share = 0, tokens = 0;
+      for (int64_t t = range.first; t <= range.last && t < static_cast<int64_t>(held.size()); ++t, ++tokens)
+        share += held[static_cast<size_t>(t)];
+      if (tokens > 0 && share / tokens >= kHeld) found.emplace(sentence.title, sentence.number);
+    }
+    return found;
+  }
+
   const std::vector<TokenId>& context_ids(size_t context) {
     if (encoded_ != context) {
       ids_ = encode_document(*model_->tokenizer, frame_, contexts_[context], wording());
@@ -131,6 +182,7 @@ class QaRun : public TaskRun {
   std::vector<Question> questions_;
   std::vector<std::string> contexts_;
   std::string key_;
+  bool has_facts_ = false;
   size_t encoded_ = std::string::npos;
   std::vector<TokenId> ids_;  // of context encoded_
 };

@@ -99,6 +99,38 @@ TEST(Qa, QueryAwareReadsContextAndQuestionInOneFeed) {
   EXPECT_TRUE(arm_json(one.arms[0], one.model->decoder)["query_aware"]);
 }
 
+// HotpotQA's facts: what the memory holds of them, and the answer with it.
+TEST(Qa, SupportingFactsAreTheSentencesThatAreHeld) {
+  const test::EvalFolder folder;
+  const auto file = folder.file(
+      "facts.jsonl",
+      R"({"id":"a","context":[["Oslo",["Oslo is an old city by the sea."," It lies at the end of a long fjord."]],)"
+      R"(["Rome",["Rome is older than that.","It has seven hills, they say."]]],"question":"Where does Oslo lie?",)"
+      R"("answers":["fjord"],"supporting_facts":[["Oslo",1],["Rome",1]]})"
+      "\n");
+  Bench bench("qa", file, {{"max_new_tokens", "4"}, {"dialect", "hotpotqa"}},
+              {.methods = {"dense", "window"}, .budgets = {60}, .controls = true});
+  EXPECT_TRUE(bench.run->settings().contains("supporting_facts"));
+  const auto line = [&](size_t arm) { return bench.run->run(0, bench.arms[arm], {}); };
+  const Json closed = line(0), dense = line(2), window = line(3);
+  // Everything is held: two of four sentences were wanted.
+  EXPECT_EQ(dense["facts_held"].size(), 4u);
+  EXPECT_NEAR(dense["scores"]["fact_f1"].get<double>(), 2.0 / 3, 1e-12);
+  EXPECT_EQ(dense["scores"]["fact_recall"], 1);
+  EXPECT_EQ(dense["scores"]["fact_em"], 0);
+  EXPECT_EQ(closed["facts_held"].size(), 0u);
+  EXPECT_EQ(closed["scores"]["fact_f1"], 0);
+  // A sentence counts where at least half of its tokens stand in the window.
+  const auto ids = bench.model->tokenizer->encode("It has seven hills, they say.", {.add_special = false});
+  const int64_t last = window["kept"][0][1], context = window["context_tokens"], first = last - 59;
+  const bool half = 2 * (context - first) >= static_cast<int64_t>(ids.size());
+  EXPECT_EQ(window["facts_held"].dump().find(R"(["Rome",1])") != std::string::npos, half);
+  EXPECT_EQ(window["facts_held"].dump().find(R"(["Oslo",1])"), std::string::npos);
+  EXPECT_TRUE(window["scores"].contains("joint_f1"));
+  EXPECT_EQ(window["scores"]["joint_em"],
+            window["scores"]["em"].get<double>() * window["scores"]["fact_em"].get<double>());
+}
+
 TEST(Qa, ParametersAreChecked) {
   const auto prepare = [](FieldValues params) {
     Bench("qa", eval_data("qa.jsonl"), std::move(params), {.methods = {"dense"}});
