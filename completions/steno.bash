@@ -14,15 +14,16 @@ _steno_tasks() {
 
 _steno() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-  local verbs="generate ask chat eval report tokenize inspect methods"
+  local verbs="generate ask chat compress memory eval report tokenize inspect methods"
   local common="--help --model --device --dtype --threads --seed --json --quiet --verbose --config"
   local answers="--temperature --top-k --top-p --min-p --repetition-penalty --max-new-tokens --stop --system --chat-format"
   local memory="--method --budget --chunk --param"
+  local files="--set --jobs --slot-dtype --spans --keep-text --wait --certify --compare-dtypes --min-fidelity --halvings"
   local verb="" word
   COMPREPLY=()
 
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in generate | ask | chat | eval | report | tokenize | inspect | methods) verb=$word && break ;; esac
+    case $word in generate | ask | chat | compress | memory | eval | report | tokenize | inspect | methods) verb=$word && break ;; esac
   done
   if [ -z "$verb" ]; then
     mapfile -t COMPREPLY < <(compgen -W "$verbs --help --version" -- "$current")
@@ -30,17 +31,19 @@ _steno() {
   fi
 
   case $previous in
-    --model | --config | --prompt-file | --out | --svg | --load | --transcript | --data) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
+    --model | --config | --prompt-file | --out | -o | --svg | --load | --transcript | --data) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
     --method) mapfile -t COMPREPLY < <(compgen -W "$(_steno_methods)" -- "$current") && return ;;
     --device) mapfile -t COMPREPLY < <(compgen -W "cpu cuda" -- "$current") && return ;;
     --dtype) mapfile -t COMPREPLY < <(compgen -W "bf16 f32" -- "$current") && return ;;
+    --slot-dtype) mapfile -t COMPREPLY < <(compgen -W "f32 bf16 int8 int4" -- "$current") && return ;;
+    --spans) mapfile -t COMPREPLY < <(compgen -W "fixed balanced" -- "$current") && return ;;
     --chat-format)
       mapfile -t COMPREPLY < <(compgen -W "chatml smollm qwen llama-2 llama-3 mistral gemma phi-3 plain" -- "$current")
       return
       ;;
     --threads | --seed | --temperature | --top-k | --top-p | --min-p | --repetition-penalty | --max-new-tokens | --stop | \
       --system | --budget | --chunk | --param | --question | --prompt | --logprobs | --text-limit | --undo | \
-      --params | --limit | --set | --length | --depth) return ;;
+      --jobs | --min-fidelity | --halvings | --params | --limit | --set | --length | --depth) return ;;
   esac
 
   local flags
@@ -48,6 +51,8 @@ _steno() {
     generate) flags="--prompt-file --prompt --chat --echo --logprobs $memory $answers" ;;
     ask) flags="--question $memory $answers" ;;
     chat) flags="--load --transcript --undo $memory $answers" ;;
+    compress) flags="--out --method --append $files" ;;
+    memory) flags="--out $files" ;;
     eval)
       flags="--list --method --budget --chunk --params --query-aware --data --limit --spread --skip-bad --set --length --depth"
       flags+=" --no-controls --out"
@@ -59,6 +64,8 @@ _steno() {
   esac
   if [[ $current == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$common $flags" -- "$current")
+  elif [ "$verb" = memory ] && [ "$previous" = memory ]; then
+    mapfile -t COMPREPLY < <(compgen -W "list show verify append delete merge export" -- "$current")
   elif [ "$verb" = eval ]; then
     mapfile -t COMPREPLY < <(compgen -W "$(_steno_tasks)" -- "$current")
   elif [ "$verb" != methods ] && [ "$verb" != chat ]; then

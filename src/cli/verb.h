@@ -38,6 +38,8 @@ std::unique_ptr<Verb> make_generate(CLI::App& root);
 std::unique_ptr<Verb> make_tokenize(CLI::App& root);
 std::unique_ptr<Verb> make_ask(CLI::App& root);
 std::unique_ptr<Verb> make_chat(CLI::App& root);
+std::unique_ptr<Verb> make_compress(CLI::App& root);
+std::unique_ptr<Verb> make_memory(CLI::App& root);
 std::unique_ptr<Verb> make_reconstruct(CLI::App& root);
 std::unique_ptr<Verb> make_eval(CLI::App& root);
 std::unique_ptr<Verb> make_report_verb(CLI::App& root);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -14,8 +15,8 @@
 
 namespace steno {
 
-// What was written for one span of text. The first dimension of every tensor is the slot; names, order, shapes and types
-// are the method's (ICAE: "slots" [k, d] f32). On the CPU.
+// What was written for one span of text. The first dimension of every tensor is the slot; names, order, shapes and
+// types are the method's (ICAE: "slots" [k, d] f32). On the CPU.
 struct SpanSlots {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   int64_t source_tokens = 0;
@@ -35,8 +36,8 @@ class MemoryReader : public Stream {
   // here: the first token is predicted from this result.
   virtual FeedResult begin(ReaderTask task, LogitRows logits) = 0;
   // Feeds `tokens` and returns what they attended to of all that was read before them: [rows held before] f32 on the
-  // CPU, in the order of reading, the mean over tokens, layers and heads (all of it adds up to at most 1). By this spans
-  // are chosen for a question (memory/span_choice.h). Where a reader cannot tell: undefined, and nothing is fed.
+  // CPU, in the order of reading, the mean over tokens, layers and heads (all of it adds up to at most 1). By this
+  // spans are chosen for a question (memory/span_choice.h). Where a reader cannot tell: undefined, and nothing is fed.
   virtual at::Tensor feed_attending(std::span<const TokenId> tokens) { return {}; }
 };
 
@@ -46,14 +47,16 @@ class Compressor {
   virtual ~Compressor() = default;
   virtual int64_t span_tokens() const = 0;     // the longest span it writes at once
   virtual int64_t slots_per_span() const = 0;  // whatever the span's length
+  // What stands before the first token of a document, and counts as one of the tokens of its first span.
+  virtual std::optional<TokenId> opening_token() const { return std::nullopt; }
   // Positions the reader may use with this model: slots, question and answer together. Beyond it answers are not to be
   // trusted.
   virtual int64_t window() const = 0;
   // What a stored memory is bound to beside the model: "adapter" -> hash, and parameters that change the slots.
   virtual Identity identity() const = 0;
   // Spans are independent of each other and of how many are given at once (bit for bit: spans are encoded one by one or
-  // in batches that do not change the numbers). Each has 1 to span_tokens() tokens. Throws InputError for ids outside the
-  // vocabulary, Interrupted between spans.
+  // in batches that do not change the numbers). Each has 1 to span_tokens() tokens. Throws InputError for ids outside
+  // the vocabulary, Interrupted between spans.
   virtual std::vector<SpanSlots> compress(std::span<const std::vector<TokenId>> spans) const = 0;
   virtual std::unique_ptr<MemoryReader> open_reader() const = 0;
 };

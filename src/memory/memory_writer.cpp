@@ -178,6 +178,11 @@ WriteReport MemoryWriter::write(const std::filesystem::path& path) {
 
   AtomicFile::remove_leftovers(path);
   AtomicFile file(path);
+  uint64_t bytes = sizeof length + length;
+  bool all_new = true;
+  for (const std::vector<Part>& parts : parts_)
+    for (const Part& part : parts) bytes += part.entry.data.size(), all_new &= part.source < 0;
+  if (all_new) file.reserve(bytes);  // blocks that are to be shared must not be taken beforehand
   file.write(&length, sizeof length);
   file.write(header);
   // Kept parts that follow each other in their file are copied together.
