@@ -13,6 +13,8 @@
 #include "cli/chat_report.h"
 #include "cli/chat_session.h"
 #include "cli/chat_transcript.h"
+#include "cli/memory_book.h"
+#include "cli/memory_source.h"
 #include "cli/model_path.h"
 #include "cli/progress.h"
 #include "cli/reading.h"
@@ -32,7 +34,11 @@ class Chat : public Verb {
     app_->add_option("--transcript", transcript_, "append what is said to this file, as JSON lines")->type_name("FILE");
     app_->add_option("--undo", undo_, "turns that /undo can take back, while they fit into 256 MB")
         ->capture_default_str();
+    app_->add_option("--memory", memory_files_,
+                     "memory files that the conversation begins with; texts may stand between")
+        ->group("Memory files");
     add_method_flags(*app_, method_);
+    add_memory_flags(*app_, memory_flags_);
     add_answer_flags(*app_, answer_);
   }
 
@@ -41,13 +47,25 @@ class Chat : public Verb {
     if (undo_ < 1) throw UsageError("[chat] --undo must be at least 1, not {}", undo_);
     options_ = generate_options(answer_, common_);
     const LoadOptions load = load_options(common_);
-    memory_ = choose_memory("chat", method_);
+    MemoryNames names;
+    if (memory_files_.empty()) {
+      refuse_memory_flags("chat", *app_);
+      memory_ = choose_memory("chat", method_);
+    } else {
+      refuse_stream_flags("chat", *app_);
+      choice_rule_named("chat", memory_flags_.choose);
+      parse_settings("chat", memory_flags_.set);
+      names = look_for_memories("chat", memory_files_);
+      if (!names.any()) throw UsageError("[chat] --memory {}: no memory file is among them", memory_files_.front());
+    }
     if (!transcript_.empty()) log_.emplace(transcript_);
     Model model = load_model(find_model(common_.model), load);
     const ChatFormat format = choose_chat_format(*model.tokenizer, answer_.chat_format);
     options_.stop.insert(options_.stop.end(), format.stops().begin(), format.stops().end());
+    ChatOpening opening;
+    if (!memory_files_.empty()) opening = open_memory_book(names, model, format);
     session_.emplace(std::move(model), *memory_.method, memory_.options, format, answer_.system,
-                     ChatLimits{.undo_levels = undo_});
+                     ChatLimits{.undo_levels = undo_}, std::move(opening));
     if (!load_.empty()) load_file(load_);
     check_interrupt("nothing was said");
     // A key pressed twice in haste should not end the conversation.
@@ -56,6 +74,7 @@ class Chat : public Verb {
          {"model", session_->model().name},
          {"method", memory_.method->name()},
          {"budget", method_.budget ? Json(*method_.budget) : Json()},
+         {"memories", names.names},
          {"system", session_->system()}});
     terminal_ = isatty(STDIN_FILENO);
     input_ = terminal_ ? open_terminal_input(history_path(), common_.json) : open_plain_input(STDIN_FILENO);
@@ -66,6 +85,26 @@ class Chat : public Verb {
   }
 
  private:
+  // The first turn decides which spans are read where not all fit, and at least half of the window is left to the
+  // conversation.
+  ChatOpening open_memory_book(const MemoryNames& names, const Model& model, const ChatFormat& format) {
+    MemorySource source = open_memories("chat", names, model, parse_settings("chat", memory_flags_.set));
+    memory_ = {&method_named(source.method), {}};
+    compressor_ = source.compressor;
+    book_.emplace(source.compressor, std::move(source.passages),
+                  ChatTurns(model.tokenizer, format, answer_.system).opening(),
+                  choice_rule_named("chat", memory_flags_.choose));
+    return {[this] { return compressor_->open_reader(); },
+            [this, tokenizer = model.tokenizer](const std::string& text, int64_t others) {
+              read_book_ = false;
+              auto stream = steno::open_book(*book_, text, std::max(others, compressor_->window() / 2), *tokenizer,
+                                             !common_.quiet);
+              if (!common_.quiet && !common_.json) fmt::print(stderr, "{}", reading_text(*book_, book_->reading(), {}));
+              read_book_ = true;
+              return stream;
+            }};
+  }
+
   void greet() const {
     if (common_.quiet) return;
     fmt::print(stderr, "{}, {}{}; /help lists the commands, Ctrl-D leaves\n", session_->model().name,
@@ -127,6 +166,17 @@ class Chat : public Verb {
     }
   }
 
+  bool tells_spans() const { return read_book_ && !session_->turns().empty(); }
+  std::string spans_text() const {
+    return reading_text(*book_, book_->reading(), answer_bytes(session_->stream().accounting()));
+  }
+  Json all_stats() const {
+    Json stats = stats_json(*session_, last_);
+    if (tells_spans())
+      stats["memories"] = reading_json(*book_, book_->reading(), answer_bytes(session_->stream().accounting()));
+    return stats;
+  }
+
   // False when Ctrl-C stopped it.
   bool say(const std::string& text) {
     const auto number = static_cast<int64_t>(session_->turns().size()) + 1;
@@ -167,7 +217,10 @@ class Chat : public Verb {
     answered_ = true;
     const ChatAnswer& answer = *last_;
     if (common_.json) {
-      out_->write_json(turn_json(number, text, answer, session_->stream()));
+      Json json = turn_json(number, text, answer, session_->stream());
+      if (read_book_ && number == 1)
+        json["reading"] = reading_json(*book_, book_->reading(), answer_bytes(session_->stream().accounting()));
+      out_->write_json(json);
     } else {
       out_->write("\n");
     }
@@ -194,7 +247,13 @@ class Chat : public Verb {
           "turn was kept; take a larger --budget or a smaller --max-new-tokens",
           options_.max_new_tokens);
     }
-    if (!told_span_) {
+    if (book_ && !told_span_ && memory.slots > compressor_->window()) {
+      told_span_ = true;
+      spdlog::warn(
+          "this conversation now takes {} positions, and a reader of this memory may use {}; expect poor answers",
+          count_text(memory.slots), count_text(compressor_->window()));
+    }
+    if (!book_ && !told_span_) {
       const ModelConfig& config = session_->model().decoder->config();
       told_span_ = config.max_positions > 0 &&
                    memory_.method->expected_slots(memory_.options, memory.source_tokens) > config.max_positions;
@@ -213,9 +272,9 @@ class Chat : public Verb {
     switch (line.kind) {
       case Kind::stats:
         if (common_.json)
-          out_->write_json({{"command", "stats"}, {"stats", stats_json(*session_, last_)}});
+          out_->write_json({{"command", "stats"}, {"stats", all_stats()}});
         else
-          fmt::print(stderr, "{}", stats_text(*session_, last_));
+          fmt::print(stderr, "{}{}", stats_text(*session_, last_), tells_spans() ? spans_text() : "");
         return;
       case Kind::save:
         return attempt("save", line.text, [&] {
@@ -253,6 +312,7 @@ class Chat : public Verb {
 
   void load_file(const std::string& file) {
     session_->load(file);
+    read_book_ = false;
     last_.reset();
     if (!answer_.system.empty() && session_->system() != answer_.system)
       spdlog::warn("the loaded conversation has its own system message; --system is not used");
@@ -297,7 +357,12 @@ class Chat : public Verb {
 
   StandardOutput* out_ = nullptr;
   GenerateOptions options_;
+  std::vector<std::string> memory_files_;
+  MemoryFlags memory_flags_;
   MemoryChoice memory_{};
+  std::shared_ptr<const Compressor> compressor_;  // with --memory, as book_
+  std::optional<MemoryBook> book_;
+  bool read_book_ = false;  // what the book says of its reading is true of this conversation
   std::optional<ChatTranscript> log_;
   std::optional<ChatSession> session_;
   std::unique_ptr<ChatInput> input_;

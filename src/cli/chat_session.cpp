@@ -53,29 +53,40 @@ int64_t dropped_between(const Accounting& memory, int64_t first, int64_t end) {
 }  // namespace
 
 ChatSession::ChatSession(Model model, const Method& method, StreamOptions options, const ChatFormat& format,
-                         std::string system, ChatLimits limits)
+                         std::string system, ChatLimits limits, ChatOpening opening)
     : model_(std::move(model)),
       method_(method),
       options_(std::move(options)),
       format_(format),
       system_(std::move(system)),
       limits_(limits),
+      opening_(std::move(opening)),
       pieces_(model_.tokenizer, format_, system_),
-      stream_(method_.open_stream(model_.decoder, options_)) {}
+      stream_(open_empty()) {}
+
+std::unique_ptr<Stream> ChatSession::open_empty() const {
+  return opening_.empty ? opening_.empty() : method_.open_stream(model_.decoder, options_);
+}
 
 ChatAnswer ChatSession::say(const std::string& text, GenerateOptions options,
                             const std::function<void(std::string_view)>& on_text,
                             const std::function<void(int64_t, int64_t)>& on_reading) {
   const Stopwatch watch;
-  const std::vector<TokenId> ids = pieces_.open(turns_.empty(), text);
+  const bool reads_memories = turns_.empty() && opening_.read;
+  const std::vector<TokenId> ids =
+      reads_memories ? pieces_.open_behind_memories(text) : pieces_.open(turns_.empty(), text);
   options.sampler.seed += turns_.size();
   ChatAnswer answer;
   answer.turn_tokens = static_cast<int64_t>(ids.size());
   remember();
-  const int64_t first = stream_->tokens_seen();
-  const int64_t end = first + answer.turn_tokens;
+  int64_t first = stream_->tokens_seen();
   try {
     check_interrupt();
+    if (reads_memories) {
+      stream_ = opening_.read(text, answer.turn_tokens + options.max_new_tokens);
+      first = stream_->tokens_seen();
+    }
+    const int64_t end = first + answer.turn_tokens;
     const Accounting before = stream_->accounting();
     stream_->reserve(answer.turn_tokens + options.max_new_tokens + static_cast<int64_t>(pieces_.close().size()));
     const auto roles = stream_->accounting().slots_by_role;
@@ -152,7 +163,7 @@ bool ChatSession::undo() {
 }
 
 void ChatSession::reset() {
-  stream_ = method_.open_stream(model_.decoder, options_);
+  stream_ = open_empty();
   undo_.clear();
   turns_.clear();
 }
@@ -169,7 +180,7 @@ void ChatSession::save(const std::string& path) {
 }
 
 void ChatSession::load(const std::string& path) {
-  auto stream = method_.open_stream(model_.decoder, options_);
+  auto stream = open_empty();
   stream->load(path, identity());
   Conversation conversation = read_conversation(path);
   if (conversation.format != format_.name())

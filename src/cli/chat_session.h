@@ -34,11 +34,19 @@ struct ChatLimits {
   int64_t undo_bytes = int64_t{256} << 20;  // of all levels together; one level is kept whatever it takes
 };
 
+// Memories that a conversation begins with. They are read when the first turn is known, since it decides which spans
+// are read where not all fit.
+struct ChatOpening {
+  std::function<std::unique_ptr<Stream>()> empty;  // nothing is read yet
+  // What comes before the first text, and the memories. `others`: positions that the first turn and its answer take.
+  std::function<std::unique_ptr<Stream>(const std::string& first_text, int64_t others)> read;
+};
+
 // Not thread-safe. Every error leaves the conversation as it was.
 class ChatSession {
  public:
   ChatSession(Model model, const Method& method, StreamOptions options, const ChatFormat& format, std::string system,
-              ChatLimits limits = {});
+              ChatLimits limits = {}, ChatOpening opening = {});
 
   // Reads `text` as the user's turn, answers, and closes the answer. `options.sampler.seed` is moved on by the number
   // of the turn. On Ctrl-C during the answer it ends there and is closed as any other. On Ctrl-C while the turn is read
@@ -67,6 +75,7 @@ class ChatSession {
     std::unique_ptr<Stream> stream;
     int64_t bytes;
   };
+  std::unique_ptr<Stream> open_empty() const;
   void remember();
   void feed_all(std::span<const TokenId> ids);
   const Identity& identity();
@@ -77,6 +86,7 @@ class ChatSession {
   ChatFormat format_;
   std::string system_;
   ChatLimits limits_;
+  ChatOpening opening_;
   ChatTurns pieces_;
   std::unique_ptr<Stream> stream_;
   std::vector<ChatTurn> turns_;

@@ -110,6 +110,7 @@ std::string trimmed(const std::string& word) {
 // `text` between marks, the spaces in front of it outside.
 std::string marked(const std::string& text, const char* open, const char* close) {
   const std::string inner = trimmed(text);
+  if (inner.empty()) return open + text + close;
   return text.substr(0, text.size() - inner.size()) + open + inner + close;
 }
 
