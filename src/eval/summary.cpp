@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "eval/runner.h"
 
@@ -96,6 +98,63 @@ const Arm* control_arm(const std::vector<Arm>& arms, Control control) {
   return nullptr;
 }
 
+std::string figure(const Json& value) { return value.is_number() ? fmt::format("{:.4g}", value.get<double>()) : "-"; }
+
+using Rows = std::vector<std::vector<std::string>>;
+
+std::string table_text(const Rows& rows) {
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (size_t column = 0; column < row.size(); ++column) {
+      size_t width = 0;
+      for (const auto& other : rows) width = std::max(width, other[column].size());
+      line += column == 0 ? fmt::format("{:<{}}", row[column], width) : fmt::format("  {:>{}}", row[column], width);
+    }
+    text += line + "\n";
+  }
+  return text;
+}
+
+// "kind=vt length=2048"
+std::string cell_name(const Json& cell) {
+  std::string name;
+  for (const auto& [key, value] : cell.items())
+    name += fmt::format("{}{}={}", name.empty() ? "" : " ", key,
+                        value.is_string() ? value.get<std::string>() : value.dump());
+  return name;
+}
+
+// The headline by cell and arm, where cells have names (a kind, a probe, a source): what the mean over them hides.
+std::string cells_text(const Json& summary) {
+  const std::string headline = summary.at("headline");
+  constexpr size_t kMostArms = 8;  // a wider table breaks its lines
+  if (summary.at("arms").size() > kMostArms) return "";
+  std::vector<std::string> names;
+  const auto named = [](const Json& cell) {
+    return std::any_of(cell.begin(), cell.end(), [](const Json& value) { return value.is_string(); });
+  };
+  std::map<std::pair<std::string, size_t>, std::string> figures;
+  for (size_t arm = 0; arm < summary.at("arms").size(); ++arm)
+    for (const Json& entry : summary["arms"][arm].at("cells")) {
+      if (!named(entry.at("cell")) || !entry.at("metrics").contains(headline)) continue;
+      const std::string name = cell_name(entry["cell"]);
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+      figures[{name, arm}] = figure(entry["metrics"][headline].at("mean"));
+    }
+  if (names.size() < 2) return "";
+  Rows rows = {{headline}};
+  for (const Json& arm : summary["arms"]) rows[0].push_back(arm.at("id"));
+  for (const std::string& name : names) {
+    rows.push_back({name});
+    for (size_t arm = 0; arm < summary["arms"].size(); ++arm) {
+      const auto found = figures.find({name, arm});
+      rows.back().push_back(found == figures.end() ? "-" : found->second);
+    }
+  }
+  return "\n" + table_text(rows);
+}
+
 }  // namespace
 
 Json summarise(const TaskRun& run, const std::vector<Arm>& arms, const RunDirectory& directory) {
@@ -140,12 +199,9 @@ std::string summary_text(const Json& summary) {
     return std::pair(a != headline, a) < std::pair(b != headline, b);
   });
 
-  std::vector<std::vector<std::string>> rows = {{"arm", "n"}};
+  Rows rows = {{"arm", "n"}};
   for (const std::string& name : names) rows[0].push_back(name);
   for (const char* name : {"slots", "bytes", "read/s", "decode/s"}) rows[0].emplace_back(name);
-  const auto figure = [](const Json& value) {
-    return value.is_number() ? fmt::format("{:.4g}", value.get<double>()) : "-";
-  };
   const auto count = [](const Json& value) {
     return value.is_number() ? fmt::format("{:.0f}", value.get<double>()) : "-";
   };
@@ -168,17 +224,7 @@ std::string summary_text(const Json& summary) {
       row.push_back(count(arm.at(name)));
     rows.push_back(std::move(row));
   }
-  std::string text;
-  for (const auto& row : rows) {
-    std::string line;
-    for (size_t column = 0; column < row.size(); ++column) {
-      size_t width = 0;
-      for (const auto& other : rows) width = std::max(width, other[column].size());
-      line += column == 0 ? fmt::format("{:<{}}", row[column], width) : fmt::format("  {:>{}}", row[column], width);
-    }
-    text += line + "\n";
-  }
-  return text;
+  return table_text(rows) + cells_text(summary);
 }
 
 }  // namespace steno
