@@ -90,11 +90,18 @@ def table(out):
         for arm in summary["arms"]:
             metrics = arm["metrics"]
             cells = rows.setdefault(arm["id"], {})
-            cells[name] = figure(metrics.get(SHOWN[RUNS[name][0]]))
+            metric = SHOWN[RUNS[name][0]]
+            cells[name] = figure(metrics.get(metric))
             counts.setdefault(name, arm["n"])
+            if name.endswith("-long"):
+                # One answer a length: right or wrong, by length.
+                cells[name] = " / ".join(f"{cell['metrics'][metric]['mean']:.0f}" if cell["n"] == 1 else
+                                         f"{cell['metrics'][metric]['mean']:.2f}"
+                                         for cell in sorted(arm["cells"], key=lambda cell: cell["cell"]["length"]))
             if name == "passkey":
                 cells["bytes"] = f"{arm['bytes'] / 1e6:.1f}" if arm.get("bytes") else "–"
-    heads = [f"{name} {SHOWN[RUNS[name][0]]} (n = {counts[name]})" for name in names] + ["MB"]
+    heads = [f"{name.replace('-long', '')} at 8K / 16K / 32K" if name.endswith("-long")
+             else f"{name} {SHOWN[RUNS[name][0]]} (n = {counts[name]})" for name in names] + ["MB"]
     lines = ["| arm | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
     for arm, cells in rows.items():
         lines.append(f"| {arm} | " + " | ".join(cells.get(name, "–") for name in [*names, "bytes"]) + " |")

@@ -6,6 +6,10 @@
 //   steno_bench policies TOKENS   reading speed of every method over `dense` of the same chunk, in turns
 //   steno_bench stream TOKENS     seconds per token and RSS along a stream, by default of streaming-llm
 //   steno_bench dialogue TURNS    the same along a conversation of TURNS turns from --data
+//   steno_bench train SPANS       ICAE training steps of one span each, `--checkpoint` to run blocks twice
+//   steno_bench compress TOKENS   compressing TOKENS tokens beside reading them
+//   steno_bench first-token TOKENS  first token of an answer from a stored memory beside reading the text
+//   steno_bench reload TOKENS     opening a stored memory of TOKENS source tokens
 //   steno_bench turns TURNS       what one turn costs after 10, 50, 100, ... of them, against reading all of it again
 //
 // Token ids are pseudo-random unless --text names a file; speed does not depend on them.
@@ -21,6 +25,7 @@
 #include "base/process.h"
 #include "base/random.h"
 #include "bench/dialogue.h"
+#include "bench/learned.h"
 #include "memory/feed_together.h"
 #include "methods/method.h"
 #include "model/loader.h"
@@ -111,8 +116,9 @@ json policies(const std::shared_ptr<const Decoder>& decoder, int64_t tokens, int
   seconds("dense");
   json ratios = json::object();
   for (const Method* method : methods()) {
-    // These keep text and read nothing until they are asked.
+    // These keep text and read nothing until they are asked, or need an adapter that was trained for the model.
     if (method->name() == "dense" || method->name() == "recompute" || method->name() == "retrieval") continue;
+    if (method->needs_training()) continue;
     std::vector<double> pairs;
     for (int64_t i = 0; i < repeats; ++i) {
       const double dense = seconds("dense");
@@ -188,16 +194,13 @@ json stream_curve(const std::shared_ptr<const Decoder>& decoder, const std::stri
 }  // namespace
 
 int main(int argc, char** argv) {
-  // Large scratch tensors come and go with every chunk; keep their pages instead of returning them to the system.
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  mallopt(M_TOP_PAD, 64 << 20);
   std::string what, model, method = "streaming-llm", text, data;
   int64_t tokens = 0, repeats = 3, threads = 0, budget = 1024, chunk = 0;
   CLI::App app("whole-model measurements");
   app.add_option("what", what)
       ->required()
-      ->check(CLI::IsMember({"prefill", "decode", "parallel", "policies", "stream", "dialogue", "turns"}));
+      ->check(CLI::IsMember({"prefill", "decode", "parallel", "policies", "stream", "dialogue", "turns", "train",
+                             "compress", "first-token", "reload"}));
   app.add_option("tokens", tokens)->required()->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   app.add_option("--model", model)->required();
   app.add_option("--threads", threads);
@@ -207,12 +210,36 @@ int main(int argc, char** argv) {
   app.add_option("--chunk", chunk, "tokens read at once, for stream; 0: chosen by the method");
   app.add_option("--text", text);
   app.add_option("--data", data, "records of dialogues, for dialogue and turns");
+  LearnedSizes sizes;
+  bool checkpoint = false;
+  app.add_option("--slots", sizes.slots, "per span, for train, compress, first-token, reload");
+  app.add_option("--ratio", sizes.ratio);
+  app.add_option("--rank", sizes.rank);
+  app.add_flag("--checkpoint", checkpoint);
   CLI11_PARSE(app, argc, argv);
   try {
     if (threads > 0) at::set_num_threads(static_cast<int>(threads));
-    const auto decoder = load_decoder(model);
     json result;
-    if (what == "prefill")
+    const bool trains = what == "train";
+    // Large scratch tensors come and go with every chunk; keep their pages instead of returning them to the system.
+    if (!trains) {
+      mallopt(M_MMAP_THRESHOLD, 1 << 30);
+      mallopt(M_TRIM_THRESHOLD, 1 << 30);
+      mallopt(M_TOP_PAD, 64 << 20);
+    }
+    const Model loaded = load_model(model, {.keep_quantised = !trains});
+    const auto& decoder = loaded.decoder;
+    sizes.repeats = repeats;
+    if (trains) {
+      sizes.repeats = tokens;
+      result = train_steps(loaded, sizes, checkpoint);
+    } else if (what == "compress")
+      result = compress_speed(loaded, sizes, tokens);
+    else if (what == "first-token")
+      result = first_token(loaded, sizes, tokens);
+    else if (what == "reload")
+      result = reload(loaded, sizes, tokens);
+    else if (what == "prefill")
       result = prefill(decoder, tokens, repeats);
     else if (what == "decode")
       result = decode(decoder, tokens, 64, repeats);
@@ -222,7 +249,7 @@ int main(int argc, char** argv) {
       result = policies(decoder, tokens, budget, chunk > 0 ? chunk : 512, repeats);
     else if (what == "dialogue" || what == "turns") {
       if (data.empty()) throw UsageError("--data is missing: a file of dialogues");
-      const auto turns = dialogue_turns(*load_model(model).tokenizer, data, tokens);
+      const auto turns = dialogue_turns(*loaded.tokenizer, data, tokens);
       result = what == "turns" ? turn_costs(decoder, method, budget, turns, repeats)
                                : dialogue_curve(decoder, method, budget, turns);
     } else

@@ -7,6 +7,7 @@
 #endif
 
 #include <cmath>
+#include <optional>
 
 #include "base/error.h"
 #include "model/kernels.h"
@@ -85,7 +86,7 @@ class Activations {
   }
 
  private:
-  int64_t rows_, in_;
+  int64_t rows_ = 0, in_ = 0;
   std::vector<float> values_, sums_;
   kernels::Int8Rows rounded_;
 };
@@ -122,9 +123,7 @@ class Step {
         group_(c_.heads / c_.kv_heads),
         bf16_(decoder.compute_dtype() == at::kBFloat16),
         dots_(bf16_ && c_.d_h % 32 == 0 && kernels::has_bf16_dot()),
-        normed_(count_, c_.d_model),
-        attended_(count_, c_.heads * c_.d_h),
-        inner_(count_, c_.d_ff) {
+        alone_(count_ == 1) {
     for (const Input* input : inputs) sequences_.push_back(open(*input));
     for (int64_t i = 0; i < c_.layers; ++i) layers_.push_back(layer(i));
     head_ = product(decoder.weights().head);
@@ -144,15 +143,20 @@ class Step {
     for (const Sequence& s : sequences_) wants_logits |= s.input->logits != LogitRows::none;
     if (wants_logits) logits = at::empty({count_, 1, c_.vocab}, at::kFloat);
     plan();
+    Buffers shared(count_, c_);
+    inner_ = std::vector<float>(static_cast<size_t>(count_ * c_.d_ff));
     with_team([&](Team team) {
-      for (int64_t i = 0; i < c_.layers; ++i) block(team, i);
-      norm_rows(team, decoder_.weights().final_norm, wants_logits && head_rounds_);
+      std::optional<Buffers> own;
+      if (alone_) own.emplace(count_, c_);
+      Buffers& b = alone_ ? *own : shared;
+      for (int64_t i = 0; i < c_.layers; ++i) block(team, i, b);
+      norm_rows(team, b.normed, decoder_.weights().final_norm, wants_logits && head_rounds_);
       const auto [first, last] = team.share(count_);
       for (int64_t r = first; r < last; ++r)
-        std::copy_n(normed_.row(r), c_.d_model, hidden.mutable_data_ptr<float>() + r * c_.d_model);
+        std::copy_n(b.normed.row(r), c_.d_model, hidden.mutable_data_ptr<float>() + r * c_.d_model);
       if (!wants_logits) return;
       const auto [begin, end] = team.share(c_.vocab, 16);
-      normed_.multiply(head_, head_rounds_, begin, end, logits.mutable_data_ptr<float>() + begin, c_.vocab);
+      b.normed.multiply(head_, head_rounds_, begin, end, logits.mutable_data_ptr<float>() + begin, c_.vocab);
     });
     for (size_t i = 0; i < outputs.size(); ++i) {
       const auto r = static_cast<int64_t>(i);
@@ -169,6 +173,20 @@ class Step {
   }
 
  private:
+  // Inputs of the products. A single row costs less to prepare than two threads need to meet, so then every thread
+  // prepares it for itself in buffers of its own; several rows are shared out.
+  struct Buffers {
+    Buffers(int64_t count, const ModelConfig& c)
+        : normed(count, c.d_model), attended(count, c.heads * c.d_h), inner(count, c.d_ff) {}
+    Activations normed, attended, inner;
+  };
+  std::pair<int64_t, int64_t> my_rows(Team team) const {
+    return alone_ ? std::pair<int64_t, int64_t>(0, 1) : team.share(count_);
+  }
+  void meet_unless_alone(Team team) const {
+    if (!alone_) team.meet();
+  }
+
   // One run of rows of one key/value head of one sequence.
   struct Task {
     int64_t sequence, head, begin, end;
@@ -256,14 +274,14 @@ class Step {
   }
 
   // normed = RMSNorm(x), in the form of the next product.
-  void norm_rows(Team team, const at::Tensor& weight, bool rounds) {
+  void norm_rows(Team team, Activations& normed, const at::Tensor& weight, bool rounds) {
     const float* w = weight.const_data_ptr<float>();
-    const auto [first, last] = team.share(count_);
+    const auto [first, last] = my_rows(team);
     for (int64_t r = first; r < last; ++r) {
-      kernels::rms_norm(x_.data() + r * c_.d_model, w, c_.norm_eps, 1, c_.d_model, normed_.row(r), Num::f32);
-      normed_.prepare(r, rounds);
+      kernels::rms_norm(x_.data() + r * c_.d_model, w, c_.norm_eps, 1, c_.d_model, normed.row(r), Num::f32);
+      normed.prepare(r, rounds);
     }
-    team.meet();
+    meet_unless_alone(team);
   }
 
   // x += y for one product that comes back into the residual stream; y is normed first in sandwich models.
@@ -286,36 +304,38 @@ class Step {
     team.meet();
   }
 
-  void block(Team team, int64_t i) {
+  void block(Team team, int64_t i, Buffers& b) {
     const Layer& l = layers_[static_cast<size_t>(i)];
     const LayerWeights& w = decoder_.weights().layers[static_cast<size_t>(i)];
-    norm_rows(team, w.attention_norm, l.qkv_rounds);
+    norm_rows(team, b.normed, w.attention_norm, l.qkv_rounds);
     int64_t at = 0;
     const auto [begin, end] = team.share(qkv_width_, 16);
     for (const Product* p : {&l.q, &l.k, &l.v}) {
       const int64_t out = p->weight->out(), from = std::max(begin, at), to = std::min(end, at + out);
-      normed_.multiply(*p, l.qkv_rounds, from - at, to - at, qkv_.data() + from, qkv_width_);
+      b.normed.multiply(*p, l.qkv_rounds, from - at, to - at, qkv_.data() + from, qkv_width_);
       at += out;
     }
     team.meet();
     attend(team, i);
     team.meet();
-    merge(team, i, l.o_rounds);
-    team.meet();
-    add(team, attended_, l.o, l.o_rounds, w.post_attention_norm);
+    merge(team, i, b.attended, l.o_rounds);
+    add(team, b.attended, l.o, l.o_rounds, w.post_attention_norm);
 
-    norm_rows(team, w.mlp_norm, l.mlp_rounds);
+    norm_rows(team, b.normed, w.mlp_norm, l.mlp_rounds);
     const auto [first, last] = team.share(c_.d_ff, 16);
-    normed_.multiply(l.gate, l.mlp_rounds, first, last, gate_.data() + first, c_.d_ff);
-    normed_.multiply(l.up, l.mlp_rounds, first, last, up_.data() + first, c_.d_ff);
+    b.normed.multiply(l.gate, l.mlp_rounds, first, last, gate_.data() + first, c_.d_ff);
+    b.normed.multiply(l.up, l.mlp_rounds, first, last, up_.data() + first, c_.d_ff);
     for (int64_t r = 0; r < count_; ++r)
       kernels::silu_multiply(gate_.data() + r * c_.d_ff + first, up_.data() + r * c_.d_ff + first, Num::f32, c_.d_ff, 1,
-                             last - first, inner_.row(r) + first, Num::f32);
+                             last - first, inner_.data() + r * c_.d_ff + first, Num::f32);
     team.meet();
-    const auto [from, to] = team.share(count_);
-    for (int64_t r = from; r < to; ++r) inner_.prepare(r, l.down_rounds);
-    team.meet();
-    add(team, inner_, l.down, l.down_rounds, w.post_mlp_norm);
+    const auto [from, to] = my_rows(team);
+    for (int64_t r = from; r < to; ++r) {
+      std::copy_n(inner_.data() + r * c_.d_ff, c_.d_ff, b.inner.row(r));
+      b.inner.prepare(r, l.down_rounds);
+    }
+    meet_unless_alone(team);
+    add(team, b.inner, l.down, l.down_rounds, w.post_mlp_norm);
   }
 
   const RotaryTable& turn_of(const Sequence& s, int64_t layer, bool front) const {
@@ -406,26 +426,31 @@ class Step {
       std::copy_n(value, c_.d_h, reinterpret_cast<float*>(v + at));
   }
 
-  // Parts of every head become one softmax; rows are prepared for the output projection by the last head's thread.
-  void merge(Team team, int64_t i, bool rounds) {
+  // Parts of every head become one softmax in `attended`, prepared for the output projection. The mass is written by
+  // one thread per head in any case.
+  void merge(Team team, int64_t i, Activations& attended, bool rounds) {
     const LayerPlan& plan = plans_[plan_of_[static_cast<size_t>(i)]];
     const auto [first, last] = team.share(count_ * c_.kv_heads);
-    for (int64_t key = first; key < last; ++key) {
+    for (int64_t key = alone_ ? 0 : first; key < (alone_ ? c_.kv_heads : last); ++key) {
       const int64_t r = key / c_.kv_heads, h = key % c_.kv_heads;
       const int64_t begin = plan.first_part[static_cast<size_t>(key)],
                     end = plan.first_part[static_cast<size_t>(key) + 1];
-      for (int64_t g = 0; g < group_; ++g) merge_head(i, r, h, g, begin, end);
+      for (int64_t g = 0; g < group_; ++g)
+        merge_head(i, r, h, g, begin, end, attended, /*writes_mass=*/key >= first && key < last);
     }
-    team.meet();
-    const auto [from, to] = team.share(count_);
-    for (int64_t r = from; r < to; ++r) attended_.prepare(r, rounds);
+    meet_unless_alone(team);
+    const auto [from, to] = my_rows(team);
+    for (int64_t r = from; r < to; ++r) attended.prepare(r, rounds);
+    meet_unless_alone(team);
   }
 
-  void merge_head(int64_t i, int64_t r, int64_t h, int64_t g, int64_t begin, int64_t end) {
+  void merge_head(int64_t i, int64_t r, int64_t h, int64_t g, int64_t begin, int64_t end, Activations& attended,
+                  bool writes_mass) {
     const int64_t stride = group_ * (c_.d_h + 2), max_at = (group_ - g) * c_.d_h + g;
     const float* parts = partial_.data() + begin * stride + g * c_.d_h;
     const auto [top, share] = kernels::merge_parts(parts, end - begin, stride, max_at, max_at + group_, c_.d_h,
-                                                   attended_.row(r) + (h * group_ + g) * c_.d_h);
+                                                   attended.row(r) + (h * group_ + g) * c_.d_h);
+    if (!writes_mass) return;
     const Sequence& s = sequences_[static_cast<size_t>(r)];
     if (s.mass.empty()) return;
     const int64_t columns = rows_of(*s.input, i) + 1;
@@ -445,14 +470,13 @@ class Step {
   const Decoder& decoder_;
   const ModelConfig& c_;
   int64_t count_, group_, qkv_width_ = 0;
-  bool bf16_, dots_, head_rounds_ = false, wants_mass_ = false;
+  bool bf16_, dots_, alone_, head_rounds_ = false, wants_mass_ = false;
   std::vector<Sequence> sequences_;
   std::vector<Layer> layers_;
   Product head_;
-  Activations normed_, attended_, inner_;
-  std::vector<float> x_, qkv_, gate_, up_;  // [B, d], [B, (H + 2 H_kv) d_h], [B, d_ff], [B, d_ff]
-  std::vector<float> partial_;              // [parts, group, d_h + 2]: sums, then maxima, then totals
-  std::vector<float> weights_;              // [parts, group, kAttendSplit]
+  std::vector<float> x_, qkv_, gate_, up_, inner_;  // [B, d], [B, (H + 2 H_kv) d_h], 3 times [B, d_ff]
+  std::vector<float> partial_;                      // [parts, group, d_h + 2]: sums, then maxima, then totals
+  std::vector<float> weights_;                      // [parts, group, kAttendSplit]
   std::vector<LayerPlan> plans_;
   std::vector<size_t> plan_of_;  // [layers]
   std::vector<int64_t> planned_rows_;
