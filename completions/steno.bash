@@ -14,7 +14,7 @@ _steno_tasks() {
 
 _steno() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-  local verbs="generate ask chat compress memory eval report tokenize inspect methods"
+  local verbs="generate ask chat reconstruct compress memory train eval report tokenize inspect methods"
   local common="--help --model --device --dtype --threads --seed --json --quiet --verbose --config"
   local answers="--temperature --top-k --top-p --min-p --repetition-penalty --max-new-tokens --stop --system --chat-format"
   local memory="--method --budget --chunk --param"
@@ -23,7 +23,7 @@ _steno() {
   COMPREPLY=()
 
   for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-    case $word in generate | ask | chat | compress | memory | eval | report | tokenize | inspect | methods) verb=$word && break ;; esac
+    case $word in generate | ask | chat | reconstruct | compress | memory | train | eval | report | tokenize | inspect | methods) verb=$word && break ;; esac
   done
   if [ -z "$verb" ]; then
     mapfile -t COMPREPLY < <(compgen -W "$verbs --help --version" -- "$current")
@@ -31,7 +31,7 @@ _steno() {
   fi
 
   case $previous in
-    --model | --config | --prompt-file | --out | -o | --svg | --load | --transcript | --data) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
+    --model | --config | --prompt-file | --out | -o | --svg | --load | --transcript | --data | --valid | --init | --memory) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
     --method) mapfile -t COMPREPLY < <(compgen -W "$(_steno_methods)" -- "$current") && return ;;
     --device) mapfile -t COMPREPLY < <(compgen -W "cpu cuda" -- "$current") && return ;;
     --dtype) mapfile -t COMPREPLY < <(compgen -W "bf16 f32" -- "$current") && return ;;
@@ -41,24 +41,33 @@ _steno() {
       mapfile -t COMPREPLY < <(compgen -W "chatml smollm qwen llama-2 llama-3 mistral gemma phi-3 plain" -- "$current")
       return
       ;;
+    --choose) mapfile -t COMPREPLY < <(compgen -W "auto bm25 attention order" -- "$current") && return ;;
     --threads | --seed | --temperature | --top-k | --top-p | --min-p | --repetition-penalty | --max-new-tokens | --stop | \
       --system | --budget | --chunk | --param | --question | --prompt | --logprobs | --text-limit | --undo | \
-      --jobs | --min-fidelity | --halvings | --params | --limit | --set | --length | --depth) return ;;
+      --jobs | --min-fidelity | --halvings | --params | --limit | --set | --span | --room | --length | --depth) return ;;
   esac
 
   local flags
   case $verb in
     generate) flags="--prompt-file --prompt --chat --echo --logprobs $memory $answers" ;;
-    ask) flags="--question $memory $answers" ;;
-    chat) flags="--load --transcript --undo $memory $answers" ;;
+    ask) flags="--question --set --choose --room $memory $answers" ;;
+    chat) flags="--load --transcript --undo --memory --set --choose --room $memory $answers" ;;
+    reconstruct) flags="--span --set" ;;
     compress) flags="--out --method --append $files" ;;
     memory) flags="--out $files" ;;
+    train)
+      flags="--method --objective --set --init --out --resume --data --valid"
+      flags+=" --piece --packing --min-tokens --max-tokens --answer --skip-bad"
+      flags+=" --steps --batch --micro-batch --lr --schedule --warmup --min-lr-ratio --beta1 --beta2 --eps --weight-decay"
+      flags+=" --clip-norm --max-bad-steps --divergence-factor --divergence-patience --log-every --eval-every"
+      flags+=" --eval-examples --save-every --keep --sample-every --samples --on-full-disk"
+      ;;
     eval)
       flags="--list --method --budget --chunk --params --query-aware --data --limit --spread --skip-bad --set --length --depth"
       flags+=" --no-controls --out"
       ;;
     report) flags="--out --svg --text-limit" ;;
-    tokenize) flags="--decode --no-special" ;;
+    tokenize) flags="--decode --no-special --shards --split-bytes --total-bytes --piece --skip-bad" ;;
     inspect) flags="--all" ;;
     methods) flags="--names" ;;
   esac

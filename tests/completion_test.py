@@ -12,7 +12,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 STENO = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else ROOT / "build/release/steno"
-FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
 
 def run(*arguments):
@@ -41,7 +41,7 @@ def complete(*words):
 
 class CompletionTest(unittest.TestCase):
     def test_help_was_understood(self):
-        self.assertEqual(set(verbs()), {"generate", "ask", "chat", "eval", "report", "tokenize", "inspect", "methods"})
+        self.assertEqual(set(verbs()), {"generate", "ask", "chat", "compress", "memory", "reconstruct", "train", "eval", "report", "tokenize", "inspect", "methods"})
         self.assertIn("--question", flags("ask"))
         self.assertIn("--prompt-file", flags("generate"))
 
@@ -61,7 +61,7 @@ class CompletionTest(unittest.TestCase):
     def test_zsh_gives_each_verb_its_own_flags(self):
         text = (ROOT / "completions/_steno").read_text()
         groups = {name: set(FLAG.findall(re.search(rf"^  {name}=\((.*?)^  \)", text, re.M | re.S)[1]))
-                  for name in ("common", "memory", "answers")}
+                  for name in ("common", "memory", "answers", "reading", "files")}
         for verb in verbs():
             branch = re.search(rf"^        {verb}\)(.*?);;", text, re.M | re.S)[1]
             offered = set(FLAG.findall(branch)).union(*(v for k, v in groups.items() if f"${k}" in branch))

@@ -81,14 +81,13 @@ class Ask : public Verb {
     refuse_stream_flags("ask", *app_);
     const GenerateOptions options = generate_options(answer_, common_);
     const LoadOptions load = load_options(common_);
-    const ChoiceRule rule = choice_rule_named("ask", memories_.choose);
-    const FieldValues set = parse_settings("ask", memories_.set);
+    const MemoryReading how = memory_reading("ask", memories_);
     model_ = load_model(find_model(common_.model), load);
-    MemorySource source = open_memories("ask", names, model_, set);
+    MemorySource source = open_memories("ask", names, model_, how.set);
     const ChatFormat format = choose_chat_format(*model_.tokenizer, answer_.chat_format);
     const Frame frame = user_frame(format, answer_.system);
     MemoryBook book(source.compressor, std::move(source.passages),
-                    encode_document(*model_.tokenizer, frame, "", memory_wording()), rule);
+                    encode_document(*model_.tokenizer, frame, "", memory_wording()), how.rule, how.room);
 
     RunReport report;
     Json answers = Json::array();
@@ -97,7 +96,7 @@ class Ask : public Verb {
       const std::vector<TokenId> prompt = encode_question(*model_.tokenizer, frame, question, memory_wording());
       const Stopwatch clock;
       const auto stream = open_book(book, question, static_cast<int64_t>(prompt.size()) + options.max_new_tokens,
-                                    *model_.tokenizer, !common_.quiet);
+                                    &question != &questions_.back(), *model_.tokenizer, !common_.quiet);
       report.read_s += clock.seconds();
       report.read_tokens = book.reading().choice.positions;
       Json item = answer(out, *stream, prompt, format, question, options, report);

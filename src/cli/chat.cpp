@@ -34,8 +34,9 @@ class Chat : public Verb {
     app_->add_option("--transcript", transcript_, "append what is said to this file, as JSON lines")->type_name("FILE");
     app_->add_option("--undo", undo_, "turns that /undo can take back, while they fit into 256 MB")
         ->capture_default_str();
-    app_->add_option("--memory", memory_files_,
-                     "memory files that the conversation begins with; texts may stand between")
+    app_->add_option(
+            "--memory", memory_files_,
+            "memory files, and texts between them, that the conversation begins with; half of the window at most")
         ->group("Memory files");
     add_method_flags(*app_, method_);
     add_memory_flags(*app_, memory_flags_);
@@ -53,8 +54,7 @@ class Chat : public Verb {
       memory_ = choose_memory("chat", method_);
     } else {
       refuse_stream_flags("chat", *app_);
-      choice_rule_named("chat", memory_flags_.choose);
-      parse_settings("chat", memory_flags_.set);
+      memory_reading("chat", memory_flags_);
       names = look_for_memories("chat", memory_files_);
       if (!names.any()) throw UsageError("[chat] --memory {}: no memory file is among them", memory_files_.front());
     }
@@ -88,17 +88,17 @@ class Chat : public Verb {
   // The first turn decides which spans are read where not all fit, and at least half of the window is left to the
   // conversation.
   ChatOpening open_memory_book(const MemoryNames& names, const Model& model, const ChatFormat& format) {
-    MemorySource source = open_memories("chat", names, model, parse_settings("chat", memory_flags_.set));
+    const MemoryReading how = memory_reading("chat", memory_flags_);
+    MemorySource source = open_memories("chat", names, model, how.set);
     memory_ = {&method_named(source.method), {}};
     compressor_ = source.compressor;
     book_.emplace(source.compressor, std::move(source.passages),
-                  ChatTurns(model.tokenizer, format, answer_.system).opening(),
-                  choice_rule_named("chat", memory_flags_.choose));
+                  ChatTurns(model.tokenizer, format, answer_.system).opening(), how.rule, how.room);
     return {[this] { return compressor_->open_reader(); },
             [this, tokenizer = model.tokenizer](const std::string& text, int64_t others) {
               read_book_ = false;
-              auto stream = steno::open_book(*book_, text, std::max(others, compressor_->window() / 2), *tokenizer,
-                                             !common_.quiet);
+              auto stream = steno::open_book(*book_, text, std::max(others, compressor_->window() / 2), false,
+                                             *tokenizer, !common_.quiet);
               if (!common_.quiet && !common_.json) fmt::print(stderr, "{}", reading_text(*book_, book_->reading(), {}));
               read_book_ = true;
               return stream;

@@ -9,8 +9,9 @@ namespace {
 
 class Inspect : public Verb {
  public:
-  explicit Inspect(CLI::App& root) : Verb(root, "inspect", "Show what a model file or folder holds") {
-    app_->add_option("file", file_, "GGUF file, safetensors file, tokenizer.json or Hugging Face folder");
+  explicit Inspect(CLI::App& root)
+      : Verb(root, "inspect", "Show what a model file or folder, or a memory file, holds") {
+    app_->add_option("file", file_, "GGUF file, safetensors file, tokenizer.json, memory file or Hugging Face folder");
     app_->add_flag("--all", all_, "list every tensor, not one row for all layers");
   }
 

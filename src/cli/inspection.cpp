@@ -10,6 +10,7 @@
 #include "io/gguf.h"
 #include "io/safetensors.h"
 #include "io/tokenizer.h"
+#include "memory/memory_file.h"
 
 namespace steno {
 namespace {
@@ -121,6 +122,31 @@ void add_folder(Inspection& inspection, const fs::path& folder) {
   inspection.runs = config && tensors && tokenizer;
 }
 
+// Read and checked as a whole; what is wrong with it ends the inspection, as nothing else can be said.
+void add_memory(Inspection& inspection, const fs::path& path) {
+  const auto file = MemoryFile::open(path);
+  const MemoryHeader& header = file->header();
+  inspection.kind = fmt::format("memory file, format {}", MemoryHeader::kFormatVersion);
+  inspection.file_bytes = static_cast<int64_t>(fs::file_size(path));
+  int64_t slots = 0, tokens = 0, raw = 0, with_text = 0;
+  for (const SpanInfo& span : file->spans()) {
+    slots += span.slots;
+    tokens += span.tokens();
+    raw += span.kind == SpanKind::raw;
+    with_text += span.has_text;
+  }
+  const auto add = [&](const char* key, const std::string& value) { inspection.metadata.emplace_back(key, value); };
+  add("method", fmt::format("{} {}", header.method, header.method_version));
+  for (const auto& [key, name] : header.names) add(key.c_str(), name);
+  add("spans", fmt::format("{}, {} of them as text, {} with their text", file->spans().size(), raw, with_text));
+  add("slots", fmt::format("{} for {} tokens", slots, tokens));
+  add("created", header.created);
+  add("changed", header.changed);
+  inspection.can = {"answer questions: steno ask FILE --question ..., steno chat --memory FILE",
+                    "be written back as text: steno reconstruct FILE",
+                    "be listed, checked and changed: steno memory list|show|verify|append|delete|merge|export"};
+}
+
 bool begins_with(const fs::path& path, std::string_view magic) {
   std::ifstream file(path, std::ios::binary);
   std::string head(magic.size(), '\0');
@@ -177,6 +203,8 @@ Inspection inspect_path(const fs::path& path) {
   inspection.path = path.string();
   if (fs::is_directory(path)) {
     add_folder(inspection, path);
+  } else if (MemoryFile::is_memory_file(path)) {
+    add_memory(inspection, path);
   } else if (path.extension() == ".gguf" || begins_with(path, "GGUF")) {
     add_gguf(inspection, path);
   } else if (path.extension() == ".safetensors" || path.filename().string().ends_with(".safetensors.index.json")) {
@@ -190,7 +218,8 @@ Inspection inspect_path(const fs::path& path) {
     add_tokenizer(inspection, *Tokenizer::from_json(path));
     inspection.cannot.emplace_back("a tokenizer alone: name the folder that also holds config.json and the weights");
   } else {
-    throw InputError("[inspect] {}: is no GGUF file, safetensors file, tokenizer.json or model folder", path.string());
+    throw InputError("[inspect] {}: is no GGUF file, safetensors file, tokenizer.json, memory file or model folder",
+                     path.string());
   }
   for (const TensorInfo& tensor : inspection.tensors)
     if (!tensor.readable) {

@@ -35,7 +35,7 @@ struct TokenizerInfo {
 };
 
 struct Inspection {
-  std::string path, kind;  // kind: "GGUF v3", "safetensors", "tokenizer.json", "Hugging Face folder"
+  std::string path, kind;  // kind: "GGUF v3", "safetensors", "memory file, format 1", "tokenizer.json", ...
   int64_t file_bytes = 0;
   std::vector<std::pair<std::string, std::string>> metadata;  // long values are cut for reading
   std::optional<ModelConfig> config;

@@ -28,8 +28,12 @@ const Wording& memory_wording() {
 }
 
 MemoryBook::MemoryBook(std::shared_ptr<const Compressor> compressor, std::vector<Passage> passages,
-                       std::vector<TokenId> opening, ChoiceRule rule)
-    : compressor_(std::move(compressor)), passages_(std::move(passages)), opening_(std::move(opening)), rule_(rule) {
+                       std::vector<TokenId> opening, ChoiceRule rule, int64_t most)
+    : compressor_(std::move(compressor)),
+      passages_(std::move(passages)),
+      opening_(std::move(opening)),
+      rule_(rule),
+      most_(most) {
   for (const Passage& passage : passages_) {
     positions_ += passage.positions();
     source_tokens_ += passage.source_tokens;
@@ -37,10 +41,11 @@ MemoryBook::MemoryBook(std::shared_ptr<const Compressor> compressor, std::vector
 }
 
 std::unique_ptr<Stream> MemoryBook::open(
-    std::span<const TokenId> question, int64_t others,
+    std::span<const TokenId> question, int64_t others, bool keep,
     const std::function<void(const char* action, int64_t done, int64_t total)>& progress) {
   // One position for the token of the task.
-  const int64_t room = compressor_->window() - static_cast<int64_t>(opening_.size()) - others - 1;
+  int64_t room = compressor_->window() - static_cast<int64_t>(opening_.size()) - others - 1;
+  if (most_ > 0) room = std::min(room, most_);
   PassageChoice choice = choose_passages(*compressor_, opening_, passages_, question, room, rule_, [&](int64_t done) {
     if (progress) progress("choosing", done, static_cast<int64_t>(passages_.size()));
   });
@@ -59,16 +64,20 @@ std::unique_ptr<Stream> MemoryBook::open(
   }
   for (const size_t i : choice.unread) reading_.unread_tokens += passages_[i].source_tokens;
   reading_.choice = std::move(choice);
-  return base_->fork();
+  reading_.room = room;
+  return keep ? base_->fork() : std::move(base_);
 }
 
-std::unique_ptr<Stream> open_book(MemoryBook& book, const std::string& question, int64_t others,
+std::unique_ptr<Stream> open_book(MemoryBook& book, const std::string& question, int64_t others, bool keep,
                                   const Tokenizer& tokenizer, bool show_progress) {
   std::optional<Progress> bar;
   std::string_view shown;
   // With the space that words have inside a text: their tokens are then the text's.
-  const auto words = tokenizer.encode(" " + question, {.add_special = false, .parse_special = false});
-  return book.open(words, others, [&](const char* action, int64_t done, int64_t total) {
+  constexpr EncodeOptions kPlain{.add_special = false, .parse_special = false};
+  auto words = tokenizer.encode(question, kPlain);
+  if (!words.empty() && !tokenizer.piece(words.front()).starts_with(' '))
+    words = tokenizer.encode(" " + question, kPlain);
+  return book.open(words, others, keep, [&](const char* action, int64_t done, int64_t total) {
     if (shown != action) {
       bar.reset();
       bar.emplace(action, total, show_progress);
@@ -100,9 +109,9 @@ std::string reading_text(const MemoryBook& book, const BookReading& reading, con
   } else {
     text = fmt::format("memory  {} of {} read, chosen by {}: {}\n", reading.choice.read.size(), plural(total, "span"),
                        choice_rule_name(reading.choice.rule), ranges_text(reading.choice.read));
-    text += fmt::format("        not read: {} ({}), for they do not fit into {} positions\n",
+    text += fmt::format("        not read: {} ({}), for they do not fit into {} of {} positions\n",
                         ranges_text(reading.choice.unread), plural(reading.unread_tokens, "token"),
-                        count_text(book.compressor().window()));
+                        count_text(reading.room), count_text(book.compressor().window()));
     text += "        ";
   }
   if (reading.slots > 0)
@@ -130,6 +139,7 @@ Json reading_json(const MemoryBook& book, const BookReading& reading, const Answ
           {"slot_tokens", reading.slot_tokens},
           {"text_spans", reading.text_spans},
           {"text_tokens", reading.text_tokens},
+          {"room", reading.room},
           {"window", book.compressor().window()},
           {"resident_bytes", bytes.resident},
           {"dense_bytes", bytes.dense}};

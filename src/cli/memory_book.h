@@ -18,6 +18,7 @@ const Wording& memory_wording();
 // What was read for one answer.
 struct BookReading {
   PassageChoice choice;
+  int64_t room = 0;                         // positions that there were for spans
   int64_t slots = 0, slot_tokens = 0;       // of the spans that were read as slots, and the tokens they stand for
   int64_t text_spans = 0, text_tokens = 0;  // read as text
   int64_t unread_tokens = 0;                // that the spans not read stand for
@@ -25,16 +26,17 @@ struct BookReading {
 
 class MemoryBook {
  public:
-  // `opening`: the tokens before the first passage.
+  // `opening`: the tokens before the first passage. `most`: positions that passages may take where the window leaves
+  // more; 0: no such limit.
   MemoryBook(std::shared_ptr<const Compressor> compressor, std::vector<Passage> passages, std::vector<TokenId> opening,
-             ChoiceRule rule);
+             ChoiceRule rule, int64_t most = 0);
 
   // A stream that has read the opening, what is chosen for `question` (its own words alone), and the token for
-  // instructions; the turn's end is to be fed next. `others`: positions that question, frame and answer will take. The
-  // spans are read again only when others are chosen than for the question before. Throws as choose_passages() and
-  // read_passages() do.
+  // instructions; the turn's end is to be fed next. `others`: positions that question, frame and answer will take.
+  // `keep`: a copy is kept for the next question, so that spans are read again only when others are chosen for it.
+  // Throws as choose_passages() and read_passages() do.
   std::unique_ptr<Stream> open(
-      std::span<const TokenId> question, int64_t others,
+      std::span<const TokenId> question, int64_t others, bool keep,
       const std::function<void(const char* action, int64_t done, int64_t total)>& progress = {});
   const BookReading& reading() const { return reading_; }  // of the last open()
   // Positions of all passages, and the tokens that they stand for.
@@ -48,13 +50,14 @@ class MemoryBook {
   std::vector<Passage> passages_;
   std::vector<TokenId> opening_;
   ChoiceRule rule_;
+  int64_t most_;
   int64_t positions_ = 0, source_tokens_ = 0;
   std::unique_ptr<Stream> base_;  // has read what reading_ says
   BookReading reading_;
 };
 
 // book.open() for a question as the user wrote it, with progress bars on standard error.
-std::unique_ptr<Stream> open_book(MemoryBook& book, const std::string& question, int64_t others,
+std::unique_ptr<Stream> open_book(MemoryBook& book, const std::string& question, int64_t others, bool keep,
                                   const Tokenizer& tokenizer, bool show_progress);
 
 // "0..3, 7, 9..12"

@@ -108,7 +108,7 @@ TEST(MemoryBook, AnswersFromAFileAreThoseFromTheText) {
 
   const std::vector<TokenId> opening = ids_of_text("User says: "), question = ids_of_text(" Where is it?");
   MemoryBook book(compressor, std::move(passages), opening, ChoiceRule::automatic);
-  const auto stream = book.open(question, 100);
+  const auto stream = book.open(question, 100, false);
   const auto got = generate(*stream, tiny_model().tokenizer, question, greedy_options(12)).tokens;
   std::vector<TokenId> text = opening;
   for (const auto& span : spans) text.insert(text.end(), span.begin(), span.end());
@@ -138,7 +138,7 @@ TEST(MemoryBook, WhatDoesNotFitIsListed) {
   // The words of one span, more than once: bm25 must read that span.
   for (const size_t wanted : {size_t{4}, size_t{0}, size_t{0}}) {
     std::vector<TokenId> question = joined({spans[wanted], spans[wanted], spans[wanted]});
-    const auto stream = book.open(question, others);
+    const auto stream = book.open(question, others, true);
     const BookReading& reading = book.reading();
     EXPECT_EQ(reading.choice.rule, ChoiceRule::bm25);
     ASSERT_EQ(reading.choice.read.size(), 3u);
@@ -156,7 +156,7 @@ TEST(MemoryBook, WhatDoesNotFitIsListed) {
     EXPECT_EQ(json["unread_spans"].size(), spans.size() - 3);
     EXPECT_THAT(reading_text(book, reading, {}), HasSubstr("not read: "));
   }
-  EXPECT_THROW(book.open(spans[0], 4096), InputError);
+  EXPECT_THROW(book.open(spans[0], 4096, true), InputError);
 }
 
 TEST(MemoryBook, BytesAgainstTheTextItself) {
@@ -224,7 +224,7 @@ TEST(ChatMemory, AConversationBehindAMemoryIsOneBehindItsText) {
                       {[&] { return compressor->open_reader(); },
                        [&](const std::string& first, int64_t others) {
                          ++reads;
-                         return book.open(tokenizer->encode(first), others);
+                         return book.open(tokenizer->encode(first), others, false);
                        }});
   const ChatAnswer one = session.say("Who?", greedy_options(6));
   const auto prompt = joined({pieces.opening(), text, pieces.open_behind_memories("Who?")});

@@ -33,10 +33,18 @@ void add_memory_flags(CLI::App& app, MemoryFlags& flags) {
                  "which spans are read where not all fit: auto, bm25 (of the kept text), attention or order")
       ->group(kGroup)
       ->capture_default_str();
+  app.add_option("--room", flags.room, "positions that spans may take; 0: all that the reader's window leaves")
+      ->group(kGroup)
+      ->capture_default_str();
+}
+
+MemoryReading memory_reading(const std::string& owner, const MemoryFlags& flags) {
+  if (flags.room < 0) throw UsageError("[{}] --room is a number of positions, not {}", owner, flags.room);
+  return {choice_rule_named(owner, flags.choose), flags.room, parse_settings(owner, flags.set)};
 }
 
 void refuse_memory_flags(const std::string& owner, const CLI::App& app) {
-  refuse(owner, app, {"--set", "--choose"}, "is for memory files, and none is named");
+  refuse(owner, app, {"--set", "--choose", "--room"}, "is for memory files, and none is named");
 }
 
 void refuse_stream_flags(const std::string& owner, const CLI::App& app) {

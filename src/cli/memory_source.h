@@ -16,8 +16,16 @@ namespace steno {
 struct MemoryFlags {
   std::vector<std::string> set;  // "key=value"
   std::string choose = "auto";
+  int64_t room = 0;  // positions that spans may take; 0: what the reader's window leaves
 };
 void add_memory_flags(CLI::App& app, MemoryFlags& flags);
+// The rule and the settings. Throws UsageError for what makes no sense.
+struct MemoryReading {
+  ChoiceRule rule = ChoiceRule::automatic;
+  int64_t room = 0;
+  FieldValues set;
+};
+MemoryReading memory_reading(const std::string& owner, const MemoryFlags& flags);
 // Flags that were given and mean nothing here: those of memories where there are only texts, and those of a stream
 // where there are memories. Throw UsageError.
 void refuse_memory_flags(const std::string& owner, const CLI::App& app);

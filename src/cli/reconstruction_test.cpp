@@ -19,7 +19,7 @@ using testing::HasSubstr;
 class ReconstructionTest : public testing::Test {
  protected:
   ReconstructionTest()
-      : tokenizer_(Tokenizer::from_json(std::string(STENO_SOURCE_DIR) + "/tests/data/tiny_models/llama_tied")),
+      : tokenizer_(Tokenizer::from_json(std::string(STENO_SOURCE_DIR) + "/tests/data/stories260K")),
         end_(tokenizer_->end_of_generation().at(0)) {
     // Tokens that are words of their own, so that scores can be counted by hand.
     for (TokenId id = 0; id < tokenizer_->vocab_size() && words_.size() < 64; ++id) {
