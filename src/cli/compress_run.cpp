@@ -71,7 +71,9 @@ class CompressRun {
     const Model model = load_model(find_model(common_.model), load_options(common_));
     const OpenCompressor open = open_for(request_, base_.get(), model);
     if (base_) base_->check_identity(open.header);
-    MemoryHeader header = base_ ? base_->header() : open.header;
+    // The adapter may have moved since: where it lies now is where it is found next time.
+    MemoryHeader header = open.header;
+    if (base_) header.created = base_->header().created;
     header.steno = STENO_VERSION;
     MemoryWriter writer(header);
     if (base_) writer.keep_all(base_);
