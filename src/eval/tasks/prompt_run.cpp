@@ -69,7 +69,8 @@ void PromptRun::add_removals(size_t item, const Arm& arm, const Asked& asked, co
       continue;
     }
     line["predictions_with_slots_removed"][removal.name] = answer->generated.text;
-    for (const auto& [name, value] : score(item, arm, asked, answer->generated).at("scores").items()) {
+    const Json less = score(item, arm, asked, answer->generated);
+    for (const auto& [name, value] : less.at("scores").items()) {
       line["scores"][name + "_" + removal.name] = value;
       if (name == headline())
         line["scores"]["drop_" + removal.name] = scores.at(name).get<double>() - value.get<double>();
