@@ -21,6 +21,21 @@ pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+# For the CRC-32C of event files. The archive, so that programs that only carry it along do not need the library.
+find_path(ISAL_INCLUDE isa-l/crc.h REQUIRED)
+find_library(ISAL_LIBRARY NAMES libisal.a isal REQUIRED)
+
+set(STENO_MPI AUTO CACHE STRING "data-parallel training over MPI: AUTO (where it is installed), ON or OFF")
+set(STENO_HAS_MPI OFF)
+if(NOT STENO_MPI STREQUAL "OFF")
+  set(MPI_CXX_SKIP_MPICXX ON)
+  find_package(MPI QUIET COMPONENTS CXX)
+  if(MPI_CXX_FOUND)
+    set(STENO_HAS_MPI ON)
+  elseif(STENO_MPI STREQUAL "ON")
+    message(FATAL_ERROR "STENO_MPI=ON, but no MPI was found (Debian: libopenmpi-dev openmpi-bin)")
+  endif()
+endif()
 
 # The wheel's own CMake package probes for CUDA, MKL and Python and costs seconds; the headers and these libraries are
 # all that is used.
@@ -35,6 +50,17 @@ if(EXISTS ${_torch_dir}/lib/libtorch_cuda.so)
        -Wl,--as-needed)
 endif()
 target_link_libraries(steno_torch INTERFACE ${_torch_libs})
+# NCCL through libtorch, which exports it where it was built with CUDA; its headers need those of the CUDA toolkit.
+set(STENO_HAS_NCCL OFF)
+if(EXISTS ${_torch_dir}/lib/libtorch_cuda.so AND EXISTS ${_torch_dir}/include/torch/csrc/cuda/nccl.h)
+  find_path(CUDA_INCLUDE cuda_runtime_api.h HINTS /usr/local/cuda/include)
+  set(STENO_HAS_NCCL ON)
+  foreach(header cuda_runtime_api cusparse cublas_v2 cusolverDn)
+    if(NOT EXISTS ${CUDA_INCLUDE}/${header}.h)
+      set(STENO_HAS_NCCL OFF)
+    endif()
+  endforeach()
+endif()
 target_link_options(steno_torch INTERFACE -Wl,-rpath,${_torch_dir}/lib)
 # at::parallel_for is a template: without OpenMP in our own files it would run on one thread. libtorch's folder comes
 # first in the run path, so that one OpenMP runtime serves both.

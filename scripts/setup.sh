@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 torch_version=2.13.0
 packages=(g++ cmake ninja-build pkg-config python3-venv
   libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev
-  libpcre2-dev libutf8proc-dev libzstd-dev libxxhash-dev libedit-dev
+  libpcre2-dev libutf8proc-dev libzstd-dev libxxhash-dev libisal-dev libedit-dev
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev)
 # Quicker builds; left out where the system does not have them.
 optional=(ccache mold)

@@ -195,6 +195,27 @@ class TokenizeTest(CliTest):
         self.assertFails(steno("tokenize", "--decode", "-", *model, stdin="1 99999999"), 3, "99999999")
         self.assertFails(steno("tokenize", "nowhere.txt", *model), 3, "nowhere.txt")
 
+    def test_shards(self):
+        model = ("--model", ROOT / "tests/data/stories260K")
+        files = [ROOT / "tests/data/eval" / name for name in ("documents.jsonl.zst", "qa.jsonl")]
+        out = self.folder / "all.shard"
+        result = steno("tokenize", "--shards", out, *files, *model)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("documents.jsonl.zst: 2 texts, 0 questions", result.stdout)
+        self.assertTrue(out.is_file())
+        some = json.loads(steno("tokenize", "--shards", self.folder / "some.shard", *files, *model, "--piece", "50",
+                                "--total-bytes", "3K", "--split-bytes", "2K", "--json").stdout)
+        self.assertLessEqual(some["bytes"], 3072)
+        self.assertGreater(some["left_out"], 0)
+        self.assertEqual([pathlib.Path(name).is_file() for name in some["files"]], [True] * len(some["files"]))
+        self.assertFails(steno("tokenize", "--shards", self.folder / "all.bin", *files, *model), 2, "all.bin", ".shard")
+        self.assertFails(steno("tokenize", "--shards", out, "--decode", *files, *model), 2, "--decode")
+        self.assertFails(steno("tokenize", "--piece", "5", *files[:1], *model), 2, "--piece goes with --shards")
+        self.assertFails(steno("tokenize", *files, *model), 2, "one file at a time")
+        bad = self.file("bad.jsonl", '{"text": "good"}\n{}\n')
+        self.assertFails(steno("tokenize", "--shards", out, bad, *model), 3, "bad.jsonl:2", "--skip-bad")
+        self.assertIn("1 skipped left out", steno("tokenize", "--shards", out, bad, "--skip-bad", *model).stdout)
+
     @needs_model
     def test_special_tokens(self):
         ids = json.loads(steno("tokenize", "-", "--json", "--model", MODEL, stdin="<|im_end|>").stdout)
