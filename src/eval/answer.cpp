@@ -130,6 +130,14 @@ Answer Answerer::answer(const Arm& arm, const Prompt& prompt, const ItemProgress
   return answer;
 }
 
+Answer Answerer::answer_after(std::unique_ptr<Stream> stream, double seconds, int64_t tokens,
+                              const std::vector<TokenId>& question, const ItemProgress& progress) const {
+  Answer answer = decode({std::move(stream), seconds, tokens}, question, progress);
+  answer.line["context_tokens"] = tokens;
+  answer.line["question_tokens"] = static_cast<int64_t>(question.size());
+  return answer;
+}
+
 std::optional<Answer> Answerer::answer_without(const Arm& arm, const Prompt& prompt, std::span<const int64_t> positions,
                                                const ItemProgress& progress) {
   if (arm.control == Control::closed_book || arm.query_aware) return std::nullopt;

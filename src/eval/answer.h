@@ -55,6 +55,9 @@ class Answerer {
   // cannot be done: streams that do not offer it (Stream::forget), query-aware arms, the closed-book control.
   std::optional<Answer> answer_without(const Arm& arm, const Prompt& prompt, std::span<const int64_t> positions,
                                        const ItemProgress& progress);
+  // The same from a memory that was made elsewhere: `seconds` were spent on reading `tokens` into `stream`.
+  Answer answer_after(std::unique_ptr<Stream> stream, double seconds, int64_t tokens,
+                      const std::vector<TokenId>& question, const ItemProgress& progress) const;
   // A stream that has read the context (a fork of it where the key is shared), for tasks that go on by themselves, for
   // example by teacher forcing. Not for query-aware arms or the closed-book control.
   std::unique_ptr<Stream> after_context(const Arm& arm, const Prompt& prompt, const ItemProgress& progress);

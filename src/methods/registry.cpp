@@ -4,6 +4,7 @@
 #include "methods/dense/dense.h"
 #include "methods/fifo/fifo.h"
 #include "methods/h2o/h2o.h"
+#include "methods/icae/icae.h"
 #include "methods/lfa/lfa.h"
 #include "methods/lra/lra.h"
 #include "methods/method.h"
@@ -30,6 +31,7 @@ const std::vector<const Method*>& methods() {
       lfa_method(),
       recompute_method(),
       retrieval_method(),
+      icae_method(),
   };
   return all;
 }

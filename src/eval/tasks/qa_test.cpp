@@ -74,6 +74,7 @@ TEST(Qa, WhatIsKeptBeforeTheQuestionDoesNotDependOnItsText) {
   const auto model = test::tiny_model("llama_tied");
   const auto context = test::some_ids(*model, 90, 1);
   for (const Method* method : methods()) {
+    if (method->needs_training()) continue;  // they take an adapter; what they keep follows from it
     Arm arm;
     arm.id = method->name();
     arm.method = method;

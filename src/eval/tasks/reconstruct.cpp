@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/process.h"
 #include "eval/prompts/draw.h"
 #include "eval/tasks/prompt_run.h"
 #include "metrics/bleu.h"
@@ -93,8 +94,21 @@ class ReconstructRun : public TaskRun {
     // The closed-book control is shown how to copy, but not what.
     prompt.closed_book = frame_.before_ids;
     prompt.closed_book.insert(prompt.closed_book.end(), prompt.question.begin(), prompt.question.end());
-    Answer answer = answerer.answer(arm, prompt, progress);
-    const std::vector<TokenId> forced = force(answerer, arm, prompt, built.expected, progress);
+    Answer answer;
+    std::vector<TokenId> forced;
+    if (const auto compressor = compressor_of(arm)) {
+      const std::vector<TokenId> hint = hint_of(prompt, item);
+      const Stopwatch clock;
+      std::unique_ptr<MemoryReader> reader = begin_writing(*compressor, hint, built.expected);
+      const double seconds = clock.seconds();
+      const std::unique_ptr<Stream> again = reader->fork();
+      answer = answerer.answer_after(std::move(reader), seconds, static_cast<int64_t>(hint.size()) + length(built),
+                                     hint, progress);
+      forced = forced_tokens(*again, hint, built.expected);
+    } else {
+      answer = answerer.answer(arm, prompt, progress);
+      forced = force(answerer, arm, prompt, built.expected, progress);
+    }
 
     const std::string& text = answer.generated.text;
     const Tokens words = split_spaces(reference);
@@ -111,8 +125,11 @@ class ReconstructRun : public TaskRun {
                  {"question", built.prompt.question + built.prompt.answer_prefix},
                  {"references", built.prompt.references},
                  {"readings", specs_[item].readings}};
-    // A control without context has read nothing that could be kept.
-    if (arm.control != Control::closed_book)
+    // A control without context has read nothing that could be kept; one that writes slots has read the text alone.
+    if (compressor_of(arm)) {
+      line["readings"] = 1;
+      line["needle"] = {0, answer.line["context_tokens"].get<int64_t>() - 1};
+    } else if (arm.control != Control::closed_book)
       line["needle"] = {built.prompt.needles[0].first, built.prompt.needles[0].last};
     line.update(answer.line);
     return line;
@@ -157,6 +174,36 @@ class ReconstructRun : public TaskRun {
     return build_reconstruct(encoder_, source_, frame_, specs_[item], mix_seeds({seed_, seed_of(items_[item].id)}));
   }
 
+  // Methods that write slots have learned to write a text again from them: they read it once and by itself, without the
+  // words around it, and begin with the token of the task. nullptr for all others.
+  std::shared_ptr<const Compressor> compressor_of(const Arm& arm) {
+    if (arm.control != Control::none || !arm.method->needs_training()) return nullptr;
+    const auto found = compressors_.find(arm.id);
+    if (found != compressors_.end()) return found->second;
+    return compressors_[arm.id] = arm.method->open_compressor(*model_, arm.options.params);
+  }
+
+  // BOS where the tokenizer puts one, and the tokens of the text that the answer begins with.
+  std::vector<TokenId> hint_of(const Prompt& prompt, size_t item) const {
+    const auto count = std::min<int64_t>(specs_[item].hint_tokens, static_cast<int64_t>(prompt.question.size()));
+    std::vector<TokenId> hint(prompt.question.end() - count, prompt.question.end());
+    if (model_->tokenizer->adds_bos()) hint.insert(hint.begin(), model_->tokenizer->bos().value());
+    if (hint.empty())
+      throw UsageError("[reconstruct] methods that write slots need hint_tokens of at least 1 with this tokenizer");
+    return hint;
+  }
+
+  static int64_t length(const ReconstructPrompt& built) { return static_cast<int64_t>(built.expected.size()); }
+
+  static std::unique_ptr<MemoryReader> begin_writing(const Compressor& compressor, std::vector<TokenId> text,
+                                                     const std::vector<TokenId>& rest) {
+    text.insert(text.end(), rest.begin(), rest.end());
+    std::unique_ptr<MemoryReader> reader = compressor.open_reader();
+    reader->read_slots(compressor.compress(cut_fixed(text, compressor.span_tokens())));
+    reader->begin(ReaderTask::reconstruct, LogitRows::none);
+    return reader;
+  }
+
   std::vector<TokenId> force(Answerer& answerer, const Arm& arm, const Prompt& prompt,
                              const std::vector<TokenId>& expected, const ItemProgress& progress) const {
     const bool closed = arm.control == Control::closed_book;
@@ -175,6 +222,7 @@ class ReconstructRun : public TaskRun {
   uint64_t seed_;
   std::vector<Item> items_;
   std::vector<ReconstructSpec> specs_;
+  std::map<std::string, std::shared_ptr<const Compressor>> compressors_;  // by arm
 };
 
 class Reconstruct : public Task {
