@@ -24,6 +24,7 @@ std::vector<std::unique_ptr<Verb>> make_verbs(CLI::App& root) {
   verbs.push_back(make_compress(root));
   verbs.push_back(make_memory(root));
   verbs.push_back(make_reconstruct(root));
+  verbs.push_back(make_train(root));
   verbs.push_back(make_eval(root));
   verbs.push_back(make_report_verb(root));
   verbs.push_back(make_tokenize(root));
@@ -100,8 +101,8 @@ class Program {
       return verb->run(out_);
     }
     throw UsageError(
-        "steno: name a verb: generate, ask, chat, compress, memory, reconstruct, eval, report, tokenize, inspect or methods "
-        "('steno --help' says more)");
+        "steno: name a verb: generate, ask, chat, compress, memory, reconstruct, train, eval, report, tokenize, inspect or "
+        "methods ('steno --help' says more)");
   }
 
   // One line, and with --json the one object that was promised.

@@ -63,7 +63,7 @@ void apply_table(const toml::table& table, const std::string& file, CLI::App& ro
     }
     CLI::Option* option = verb.get_option("--" + name);
     const std::vector<std::string> texts = value_texts(node, where);
-    if (node.is_table() && name != "param") throw UsageError("{}: must not be a table", where);
+    if (node.is_table() && name != "param" && name != "set") throw UsageError("{}: must not be a table", where);
     if (!set || option->count() > 0 || texts.empty()) continue;
     if (option->get_items_expected_max() == 0 && !node.is_boolean())
       throw UsageError("{}: must be true or false", where);

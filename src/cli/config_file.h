@@ -4,7 +4,7 @@
 //   [ask]                       # for one verb
 //   method = "streaming-llm"
 //   budget = 256
-//   param = { sinks = 4 }       # or ["sinks=4"]
+//   param = { sinks = 4 }       # or ["sinks=4"]; likewise set
 #pragma once
 #include <CLI/App.hpp>
 #include <string>

@@ -41,6 +41,7 @@ std::unique_ptr<Verb> make_chat(CLI::App& root);
 std::unique_ptr<Verb> make_compress(CLI::App& root);
 std::unique_ptr<Verb> make_memory(CLI::App& root);
 std::unique_ptr<Verb> make_reconstruct(CLI::App& root);
+std::unique_ptr<Verb> make_train(CLI::App& root);
 std::unique_ptr<Verb> make_eval(CLI::App& root);
 std::unique_ptr<Verb> make_report_verb(CLI::App& root);
 std::unique_ptr<Verb> make_inspect(CLI::App& root);
