@@ -197,9 +197,36 @@ def dialogue_rows():
     yield row("turn 1,000, bytes over dense", last["bytes"], last["bytes_dense"], 1 / 18, "bytes", lower=True)
 
 
+def learned_rows():
+    """ICAE with 128 slots a span of 512 tokens, LoRA of rank 64: training beside transformers and peft, stored memories
+    beside reading the text."""
+    def ours(*flags):
+        return run_json(BENCH, "train", 5, "--model", MODEL, "--threads", THREADS, *flags)
+
+    def peer():
+        return run_json(PYTHON, PEERS / "icae_step.py", MODEL, "--threads", THREADS)
+
+    pairs = [(ours(), peer()) for _ in range(PAIRS)]
+    (ROOT / "build" / "train.json").write_text(json.dumps(pairs, indent=1) + "\n")
+    def middle(key):
+        return [statistics.median(pair[side][key] for pair in pairs) for side in (0, 1)]
+    yield row("ICAE training, transformers + peft", *middle("tokens_per_s"), 1.5, "tokens/s")
+    yield row("ICAE training, peak RSS", *middle("peak_rss"), 0.7, "bytes", lower=True)
+    flags = ("--model", MODEL, "--threads", THREADS)
+    result = run_json(BENCH, "compress", 8192, *flags)
+    yield row("compress 8,192 over prefill", result["over_prefill"], 1, 0.75, "x")
+    result = run_json(BENCH, "first-token", 8192, *flags)
+    yield row("first token, 8,192 tokens at 4x over prefill", result["text_s"], result["memory_s"], 4, "s")
+    yield row("resident bytes while answering, over dense", result["memory"]["bytes"], result["dense"]["bytes"],
+              1 / 4 + 0.02, "bytes", lower=True)
+    result = run_json(BENCH, "reload", 1_000_000, *flags)
+    (ROOT / "build" / "reload.json").write_text(json.dumps(result, indent=1) + "\n")
+    yield row("reload of 1M source tokens", result["open_s"], 1, 1, "s", lower=True)
+
+
 GROUPS = {"prefill": prefill_rows, "decode": decode_rows, "parallel": parallel_rows,
           "policies": policy_rows, "process": process_rows, "stream": stream_rows,
-          "dialogue": dialogue_rows}
+          "dialogue": dialogue_rows, "learned": learned_rows}
 
 
 def main():

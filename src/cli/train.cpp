@@ -79,7 +79,7 @@ class Train : public Verb {
     const Model model = load_model(find_model(common_.model), options);
     const auto train = open("data", data_, model);
     const auto valid = valid_.empty() ? nullptr : open("valid", valid_, model);
-    const FieldValues settings = method_settings(method);
+    const FieldValues settings = given_settings(method);
     const auto objective = method.open_objective(model, objective_, settings, config_.seed);
     tell_size(*objective, model);
 
@@ -109,24 +109,24 @@ class Train : public Verb {
     return method;
   }
 
-  // All settings of the method by name, defaults included. UsageError for a name that it does not have.
-  FieldValues method_settings(const Method& method) const {
-    FieldValues values;
-    std::vector<std::string> known;
-    for (const FieldInfo& field : method.training_parameters()) {
-      values[field.name] = field.value;
-      known.push_back(field.name);
-    }
+  // The settings that were given, and nothing else: what is not given may come with --init. UsageError for a name that
+  // the method does not have.
+  FieldValues given_settings(const Method& method) const {
     FieldValues given = parse_settings("train", set_);
     if (!init_.empty() && !given.emplace("adapter", init_).second)
       throw UsageError("[train] --init and --set adapter= are the same; give one of them");
-    for (const auto& [name, value] : given) {
-      if (!values.contains(name))
-        throw UsageError("[train] {} has no setting '{}'; it has: {}", method_, name,
+    std::vector<std::string> known;
+    for (const FieldInfo& field : method.training_parameters()) known.push_back(field.name);
+    for (const auto& item : given)
+      if (std::find(known.begin(), known.end(), item.first) == known.end())
+        throw UsageError("[train] {} has no setting '{}'; it has: {}", method_, item.first,
                          fmt::format("{}", fmt::join(known, ", ")));
-      values[name] = value;
-    }
-    return values;
+    return given;
+  }
+
+  static FieldValues with_defaults(const Method& method, FieldValues given) {
+    for (const FieldInfo& field : method.training_parameters()) given.emplace(field.name, field.value);
+    return given;
   }
 
   std::unique_ptr<const ExampleSource> open(const char* flag, const std::vector<std::string>& files,
@@ -153,7 +153,7 @@ class Train : public Verb {
     return {{"method", method.name()},
             {"method_version", method.version()},
             {"objective", objective_},
-            {"settings", settings},
+            {"settings", with_defaults(method, settings)},
             {"base", identity_of(model)},
             {"dtype", common_.dtype},
             {"data", train.summary().value("identity", "")},
