@@ -135,8 +135,10 @@ void TensorboardEvents::text(int64_t step, const std::string& name, const std::s
 
 void TensorboardEvents::write_event(int64_t step, int field, const std::string& payload) {
   if (fd_ < 0) open();
-  const Message event =
-      Message().fixed(kWallTime, clock_()).number(kStep, static_cast<uint64_t>(step)).bytes(field, payload);
+  Message event;
+  event.fixed(kWallTime, clock_());
+  if (step != 0) event.number(kStep, static_cast<uint64_t>(step));  // zero is what a missing number means
+  event.bytes(field, payload);
   const std::string bytes = record(event.str());
   struct stat before {};
   if (fstat(fd_, &before) != 0) fail("looking at it");

@@ -1,4 +1,4 @@
-// The bytes of event files against a file that TensorBoard's own reader has read (tests/golden/check_tensorboard.py).
+// The bytes of event files against those of TensorBoard's own writer (tests/golden/make_tensorboard.py).
 #include "train/tensorboard_events.h"
 
 #include <gmock/gmock.h>
@@ -48,16 +48,6 @@ TEST(TensorboardEvents, TheGoldenFiles) {
       << "the second file is read after the first, even if the clock stands still";
   EXPECT_EQ(test::read_bytes(files[0]), test::read_bytes(golden / "events.out.tfevents.1700000000.golden"));
   EXPECT_EQ(test::read_bytes(files[1]), test::read_bytes(golden / "events.out.tfevents.1700000001.golden"));
-}
-
-// Puts the files where tests/golden/check_tensorboard.py looks: STENO_WRITE_GOLDEN=FOLDER.
-TEST(TensorboardEvents, WriteGoldenFiles) {
-  const char* target = std::getenv("STENO_WRITE_GOLDEN");
-  if (!target) GTEST_SKIP() << "writes golden files into the folder STENO_WRITE_GOLDEN";
-  const TestFolder folder;
-  write_run(folder.path());
-  for (const auto& path : files_in(folder.path()))
-    std::filesystem::copy_file(path, std::filesystem::path(target) / path.stem().stem().replace_extension(".golden"));
 }
 
 TEST(TensorboardEvents, NothingIsMadeBeforeTheFirstEvent) {
