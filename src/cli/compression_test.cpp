@@ -9,14 +9,15 @@
 #include <thread>
 
 #include "base/error.h"
-#include "base/interrupt.h"
+#include "io/gguf.h"
 #include "memory/memory_test_util.h"
 
 namespace steno {
 namespace {
 
-std::filesystem::path tokenizer_folder(const std::string& name) {
-  return std::filesystem::path(STENO_SOURCE_DIR) / "tests/data" / name / "tokenizer.json";
+std::shared_ptr<const Tokenizer> load_tokenizer(const std::string& name) {
+  const auto path = std::filesystem::path(STENO_SOURCE_DIR) / "tests/data" / name;
+  return path.extension() == ".gguf" ? Tokenizer::from_gguf(*GgufFile::open(path)) : Tokenizer::from_json(path);
 }
 
 // Slots made of the ids alone; remembers who asked.
@@ -56,7 +57,7 @@ const std::string kText =
 
 class CompressionTest : public ::testing::TestWithParam<const char*> {
  protected:
-  std::shared_ptr<const Tokenizer> tokenizer_ = Tokenizer::from_json(tokenizer_folder(GetParam()));
+  std::shared_ptr<const Tokenizer> tokenizer_ = load_tokenizer(GetParam());
   MadeUpCompressor compressor_;
 
   std::vector<PlannedSpan> plan(SpanCut cut = SpanCut::fixed) const {
@@ -177,7 +178,9 @@ TEST_P(CompressionTest, WritesAMemoryThatHoldsTheSpans) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Tokenizers, CompressionTest, ::testing::Values("stories260K", "tiny_models/llama_tied"));
+INSTANTIATE_TEST_SUITE_P(Tokenizers, CompressionTest,
+                         ::testing::Values("stories260K/tokenizer.json", "tokenizers/ggml-vocab-gpt-2.gguf",
+                                           "tokenizers/ggml-vocab-phi-3.gguf"));
 
 }  // namespace
 }  // namespace steno
