@@ -1,4 +1,4 @@
-"""Makes tests/data/icae: ICAE by transformers and PEFT on the tiny model llama_untied, in f32.
+"""Makes tests/data/icae: ICAE by transformers and PEFT on the tiny model llama_untied, in f64, stored as f32.
 
     .peers/bin/python tests/golden/make_icae_golden.py
 
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -37,14 +37,14 @@ RATE, DECAY, STEPS, CLIP = 3e-3, 0.01, 20, 2.0
 class Icae(torch.nn.Module):
     def __init__(self, generator):
         super().__init__()
-        base = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32, attn_implementation="eager").eval()
+        base = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float64, attn_implementation="eager").eval()
         options = LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=6, target_modules=["q_proj", "v_proj"])
         self.model = get_peft_model(base, options).eval()
-        self.embeddings = torch.nn.Parameter(0.3 * torch.randn(K + 3, base.config.hidden_size, generator=generator))
+        self.embeddings = torch.nn.Parameter(0.3 * torch.randn(K + 3, base.config.hidden_size, generator=generator, dtype=torch.float64))
         with torch.no_grad():
             for name, value in self.model.named_parameters():
                 if "lora_" in name:
-                    value.copy_(0.2 * torch.randn(value.shape, generator=generator))
+                    value.data = (0.08 * torch.randn(value.shape, generator=generator)).double()
 
     def embed(self, ids):
         return self.model.get_input_embeddings()(torch.as_tensor(ids, dtype=torch.long).reshape(-1))
@@ -92,6 +92,10 @@ class Icae(torch.nn.Module):
 def main():
     generator = torch.Generator().manual_seed(5)
     model = Icae(generator)
+    # Numbers that f32 can hold, so that both sides start from the same ones.
+    with torch.no_grad():
+        for value in model.trainable().values():
+            value.copy_(value.to(torch.float32))
     for name, value in model.named_parameters():
         value.requires_grad_("lora_" in name or name == "embeddings")
     draw = lambda count: torch.randint(0, 100, (count,), generator=generator).tolist()
@@ -103,6 +107,8 @@ def main():
     config.base_model_name_or_path = "tiny_models/llama_untied"
     config.target_modules = sorted(config.target_modules)
     model.model.save_pretrained(OUT, save_embedding_layers=False)
+    file = OUT / "adapter_model.safetensors"
+    save_file({name: value.float() for name, value in load_file(file).items()}, file, {"format": "pt"})
     (OUT / "README.md").unlink(missing_ok=True)
 
     golden = {"embeddings": model.embeddings.detach().clone()}
@@ -143,7 +149,9 @@ def main():
         curve.append(loss.item())
     golden["curve"] = torch.tensor(curve, dtype=torch.float64)
     assert curve[-1] < 0.9 * curve[0], curve
-    save_file({name: value.contiguous() for name, value in golden.items()}, OUT / "golden.safetensors")
+    stored = {name: value.contiguous() if name == "curve" or not value.is_floating_point() else value.float().contiguous()
+              for name, value in golden.items()}
+    save_file(stored, OUT / "golden.safetensors")
     for file in OUT.iterdir():
         file.chmod(0o644)
     print(f"losses {[round(golden[f'loss.{o}'].item(), 4) for o in losses]}, curve {curve[0]:.4f} -> {curve[-1]:.4f}")

@@ -17,6 +17,17 @@ int64_t bos_id(const Tokenizer& tokenizer, const std::string& choice) {
   return *tokenizer.bos();
 }
 
+int64_t eos_id(const Tokenizer& tokenizer, const std::string& choice) {
+  if (!choice.empty()) {
+    const auto id = tokenizer.find(choice);
+    if (!id) throw UsageError("[icae] eos is '{}', which is no token of this model", choice);
+    return *id;
+  }
+  if (tokenizer.eos()) return *tokenizer.eos();
+  if (!tokenizer.end_of_generation().empty()) return tokenizer.end_of_generation()[0];
+  throw InputError("[icae] this tokenizer has no token that ends a text; name one by eos=TOKEN");
+}
+
 // The ids around slots and prompt, and the one that ends an answer.
 void set_template(const Tokenizer& tokenizer, const std::string& frame, Settings& settings) {
   settings.answer_end = settings.eos;
@@ -48,12 +59,7 @@ Settings fresh_settings(const Tokenizer& tokenizer, const TrainingParams& params
   settings.lm_token = params.lm_token;
   settings.memory_head = params.memory_head;
   settings.bos = bos_id(tokenizer, params.bos);
-  if (tokenizer.eos())
-    settings.eos = *tokenizer.eos();
-  else if (!tokenizer.end_of_generation().empty())
-    settings.eos = tokenizer.end_of_generation()[0];
-  else
-    throw InputError("[icae] this tokenizer has no token that ends a text; one is needed to end a reconstruction");
+  settings.eos = eos_id(tokenizer, params.eos);
   set_template(tokenizer, params.frame, settings);
   return settings;
 }

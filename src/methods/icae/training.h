@@ -16,6 +16,7 @@ struct TrainingParams {
   bool memory_head = false;
   bool lm_token = false;
   std::string bos = "auto";
+  std::string eos;
   std::string frame;
   double lm_ratio = 0.5;
   double multi_span_share = 0.1;
@@ -38,6 +39,7 @@ struct TrainingParams {
     f("memory_head", memory_head, "two linear layers after the encoder");
     f("lm_token", lm_token, "a task token before a continuation");
     f("bos", bos, "BOS opens the first span: auto (where the tokenizer adds one), on, off");
+    f("eos", eos, "token that ends what is written; empty: the tokenizer's own");
     f("frame", frame,
       "template of instructions: a chat format by name, mistral-icae (as published), none; empty: the model's own");
     f("lm_ratio", lm_ratio, "mix: how often a text is continued instead of rebuilt");
