@@ -51,8 +51,8 @@ class AskMemoryTest(unittest.TestCase):
         cls.shared.cleanup()
 
     @classmethod
-    def compress(cls, out, *arguments):
-        result = steno("compress", *arguments, "-o", out, "--set", f"adapter={cls.adapter}", "--slot-dtype", "f32", *COMMON,
+    def compress(cls, out, *arguments, dtype="f32"):
+        result = steno("compress", *arguments, "-o", out, "--set", f"adapter={cls.adapter}", "--slot-dtype", dtype, *COMMON,
                        "--quiet", cwd=cls.folder)
         assert result.returncode == 0, result.stderr
         return cls.folder / out
@@ -111,8 +111,6 @@ class AskTest(AskMemoryTest):
         result = steno("memory", "merge", self.one, self.two, "-o", merged)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(self.ask(self.one, self.two)["answers"][0]["tokens"], self.ask(merged)["answers"][0]["tokens"])
-        self.assertNotEqual(self.ask(self.one, self.two)["answers"][0]["tokens"],
-                            self.ask(self.two, self.one)["answers"][0]["tokens"])
 
     def test_texts_and_memories_mix_in_their_order(self):
         note = self.folder / "note.txt"
@@ -252,7 +250,7 @@ class ReconstructTest(AskMemoryTest):
     def test_the_certificate_is_what_reconstruct_finds(self):
         for dtype in ("f32", "int4"):
             book = self.compress(f"certified.{dtype}.memory", "two.txt", "--certify", "--compare-dtypes", "--keep-text",
-                                 "--slot-dtype", dtype)
+                                 dtype=dtype)
             found = {s["id"]: s for s in self.json("reconstruct", book)["spans"]}
             for span in self.spans(book):
                 self.assertEqual(set(span["scores"]), {"f32", "bf16", "int8", "int4"})
@@ -260,13 +258,14 @@ class ReconstructTest(AskMemoryTest):
                     self.assertAlmostEqual(value, found[span["id"]][score], places=6)
 
     def test_spans_that_do_not_come_back_are_kept_as_text(self):
-        book = self.compress("raw.memory", "one.txt", "--min-fidelity", "1")
+        (self.folder / "short.txt").write_text(ONE[:250])
+        book = self.compress("raw.memory", "short.txt", "--min-fidelity", "1")
         spans = self.spans(book)
         raw = [s for s in spans if s["kind"] == "raw"]
         self.assertEqual(raw, spans)  # an untrained adapter brings nothing back
         # Each span was cut in halves as long as halves are longer than their slots.
         self.assertLessEqual(max(s["tokens"][1] - s["tokens"][0] for s in spans), SPAN // 2)
-        self.assertEqual("".join(s["text"] for s in self.json("reconstruct", book)["spans"]), ONE)
+        self.assertEqual("".join(s["text"] for s in self.json("reconstruct", book)["spans"]), ONE[:250])
         reading = self.ask(book)["answers"][0]["reading"]
         self.assertEqual(reading["slots"], 0)
         self.assertEqual(reading["text_spans"], len(spans))
