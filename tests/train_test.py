@@ -32,8 +32,13 @@ VOLATILE = ("tokens_per_s", "rss_bytes", "left_s")
 
 
 def command(out, *arguments):
-    text = [str(a) for a in (STENO, "train", *SETTINGS, "--out", out, *arguments)]
-    return text if "--data" in text else [*text, "--data", str(TEXT), "--valid", str(ROOT / "LICENSE")]
+    """The settings above; what `arguments` name replaces them, save --set, which adds."""
+    defaults = [*map(str, SETTINGS), "--out", str(out)]
+    if "--data" not in arguments:
+        defaults += ["--data", str(TEXT), "--valid", str(ROOT / "LICENSE")]
+    pairs = zip(defaults[::2], defaults[1::2])
+    kept = [text for pair in pairs if pair[0] == "--set" or pair[0] not in arguments for text in pair]
+    return [str(STENO), "train", *kept, *map(str, arguments)]
 
 
 def train(out, *arguments, **options):

@@ -144,14 +144,4 @@ void Checkpoints::prune(int64_t keep, int64_t best) const {
     if (step != best) fs::remove(path_of(step), ignored);
 }
 
-void Checkpoints::remove_leftovers() const {
-  std::error_code ignored;
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder_, ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(std::string(".") + kPrefix) && name.ends_with(".tmp")) found.push_back(entry.path());
-  }
-  for (const fs::path& path : found) fs::remove(path, ignored);
-}
-
 }  // namespace steno

@@ -39,8 +39,6 @@ class Checkpoints {
   // Steps that there are checkpoints of, ascending.
   std::vector<int64_t> steps() const;
   std::filesystem::path path_of(int64_t step) const;
-  // What a killed process left half-written. The caller holds the run's lock.
-  void remove_leftovers() const;
 
  private:
   RunState restore(const std::filesystem::path& path) const;

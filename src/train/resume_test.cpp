@@ -99,11 +99,13 @@ TEST_F(ResumeTest, AfterAKillAtAnyMoment) {
     SCOPED_TRACE(moments[i]);
     const fs::path folder = copies.path() / std::to_string(i);
     std::ofstream(folder / "metrics.jsonl", std::ios::app) << R"({"step": 39, "train/lo)";  // half a line
-    std::ofstream(folder / "checkpoints/.step-00000039.safetensors.1-0.tmp") << "half a checkpoint";
+    fs::create_directories(folder / "best");
+    const fs::path halves[] = {folder / "checkpoints/.step-00000039.safetensors.1-0.tmp", folder / "best/.m.1-0.tmp"};
+    for (const fs::path& half : halves) std::ofstream(half) << "half a file";
     LineFit resumed(0.3);
     train(folder, true, resumed);
     expect_as_undisturbed(folder);
-    EXPECT_FALSE(fs::exists(folder / "checkpoints/.step-00000039.safetensors.1-0.tmp"));
+    for (const fs::path& half : halves) EXPECT_FALSE(fs::exists(half));
   }
 }
 

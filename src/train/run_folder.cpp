@@ -6,12 +6,28 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
 
 namespace steno {
 
 namespace fs = std::filesystem;
+namespace {
+
+// Temporary files of io/atomic_file.h. Nobody writes any: the caller holds the run's lock.
+void remove_leftovers(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code ignored;  // one that stays is no harm
+  for (const auto& entry : fs::recursive_directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(".") && name.ends_with(".tmp") && entry.is_regular_file()) found.push_back(entry.path());
+  }
+  for (const fs::path& path : found) fs::remove(path, ignored);
+}
+
+}  // namespace
 
 RunFolder::RunFolder(fs::path folder, bool resume) : path_(std::move(folder)) {
   std::error_code error;
@@ -30,6 +46,7 @@ RunFolder::RunFolder(fs::path folder, bool resume) : path_(std::move(folder)) {
     throw UsageError("[train] {} is not empty; go on with what is in it by --resume, or name another folder with --out",
                      path_.string());
   }
+  if (resume) remove_leftovers(path_);
 }
 
 RunFolder::~RunFolder() { close(fd_); }

@@ -87,7 +87,6 @@ RunState Trainer::run() {
 void Trainer::start() {
   std::optional<RunState> found;
   on_rank_0([&] {
-    checkpoints_.remove_leftovers();
     if (!run_.resume) return;
     found = checkpoints_.restore_newest();
     if (found && found->step > config_.steps)
