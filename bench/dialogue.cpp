@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "base/process.h"
-#include "eval/records.h"
+#include "io/records.h"
 #include "io/chat_format.h"
 #include "methods/method.h"
 

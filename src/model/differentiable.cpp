@@ -1,7 +1,12 @@
 #include "model/differentiable.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "model/kernels.h"
 
 namespace steno {
 namespace {
@@ -9,34 +14,100 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// Runs `work` over rows of `n` numbers, in parts that are worth a thread.
+template <class F>
+void over_rows(int64_t rows, int64_t n, F&& work) {
+  at::parallel_for(0, rows, std::max<int64_t>(1, 16384 / std::max<int64_t>(n, 1)), work);
+}
+
 class RmsNorm : public torch::autograd::Function<RmsNorm> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double eps) {
-    const at::Tensor scale = at::rsqrt(x.square().mean(-1, true) + eps);  // [.., 1]
-    context->save_for_backward({x, weight, scale});
-    return (x * scale).mul_(weight);
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& weight, double eps) {
+    const at::Tensor x = input.contiguous();
+    context->save_for_backward({x, weight});
+    context->saved_data["eps"] = eps;
+    if (!x.is_cpu()) return (x * scale(x, eps)).mul_(weight);
+    const at::Tensor y = at::empty_like(x);
+    const int64_t n = x.size(-1);
+    const auto *source = x.const_data_ptr<float>(), *w = weight.const_data_ptr<float>();
+    auto* target = y.mutable_data_ptr<float>();
+    over_rows(x.numel() / n, n, [&](int64_t begin, int64_t end) {
+      kernels::rms_norm(source + begin * n, w, eps, end - begin, n, target + begin * n, kernels::Num::f32);
+    });
+    return y;
   }
   // y_i = w_i x_i s, ds/dx_j = -s^3 x_j / n.
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &scale = saved[2];
-    const at::Tensor weighted = gradients[0].to(at::kFloat) * saved[1];
-    const at::Tensor along = (weighted * x).mean(-1, true).mul_(scale).mul_(scale);
-    return {weighted.sub_(x * along).mul_(scale), at::Tensor(), at::Tensor()};
+    const at::Tensor& x = saved[0];
+    const double eps = context->saved_data["eps"].toDouble();
+    const at::Tensor gradient = gradients[0].to(at::kFloat).contiguous();
+    if (!x.is_cpu()) {
+      const at::Tensor s = scale(x, eps), weighted = gradient * saved[1];
+      const at::Tensor along = (weighted * x).mean(-1, true).mul_(s).mul_(s);
+      return {(weighted - x * along).mul_(s), at::Tensor(), at::Tensor()};
+    }
+    const at::Tensor result = at::empty_like(x);
+    const int64_t n = x.size(-1);
+    const auto *source = x.const_data_ptr<float>(), *w = saved[1].const_data_ptr<float>(),
+               *g = gradient.const_data_ptr<float>();
+    auto* target = result.mutable_data_ptr<float>();
+    over_rows(x.numel() / n, n, [&](int64_t begin, int64_t end) {
+      kernels::rms_norm_backward(source + begin * n, w, eps, g + begin * n, end - begin, n, target + begin * n);
+    });
+    return {result, at::Tensor(), at::Tensor()};
   }
+
+ private:
+  static at::Tensor scale(const at::Tensor& x, double eps) { return at::rsqrt(x.square().mean(-1, true) + eps); }
 };
 
 class SiluMultiply : public torch::autograd::Function<SiluMultiply> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& gate, const at::Tensor& up) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& gate_in, const at::Tensor& up_in) {
+    const at::Tensor gate = gate_in.contiguous(), up = up_in.contiguous();
     context->save_for_backward({gate, up});
-    return at::silu(gate).mul_(up);
+    if (!has_kernel(gate, up)) return at::silu(gate).mul_(up);
+    const at::Tensor y = at::empty_like(gate);
+    const auto type = num(gate);
+    const auto bytes = static_cast<int64_t>(gate.element_size());
+    const auto *g = data(gate), *u = data(up);
+    auto* out = static_cast<std::byte*>(y.mutable_data_ptr());
+    over_rows(gate.numel() / kRow, kRow, [&](int64_t begin, int64_t end) {
+      const int64_t first = begin * kRow * bytes;
+      kernels::silu_multiply(g + first, u + first, type, kRow, end - begin, kRow, out + first, type);
+    });
+    return y;
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &gate = saved[0], &up = saved[1], &gradient = gradients[0];
-    return {at::silu_backward(gradient * up, gate), at::silu(gate).mul_(gradient)};
+    const at::Tensor &gate = saved[0], &up = saved[1];
+    const at::Tensor gradient = gradients[0].to(gate.scalar_type()).contiguous();
+    if (!has_kernel(gate, up)) return {at::silu_backward(gradient * up, gate), at::silu(gate).mul_(gradient)};
+    const at::Tensor d_gate = at::empty_like(gate), d_up = at::empty_like(up);
+    const auto type = num(gate);
+    const auto bytes = static_cast<int64_t>(gate.element_size());
+    const auto *a = data(gate), *u = data(up), *g = data(gradient);
+    auto *to_gate = static_cast<std::byte*>(d_gate.mutable_data_ptr()),
+         *to_up = static_cast<std::byte*>(d_up.mutable_data_ptr());
+    over_rows(gate.numel() / kRow, kRow, [&](int64_t begin, int64_t end) {
+      const int64_t first = begin * kRow * bytes;
+      kernels::silu_multiply_backward(a + first, u + first, g + first, type, (end - begin) * kRow, to_gate + first,
+                                      to_up + first);
+    });
+    return {d_gate, d_up};
   }
+
+ private:
+  static constexpr int64_t kRow = 32;  // numbers are cut anywhere: no step looks at a neighbour
+  static bool has_kernel(const at::Tensor& gate, const at::Tensor& up) {
+    return gate.is_cpu() && gate.scalar_type() == up.scalar_type() && gate.sizes() == up.sizes() &&
+           gate.numel() % kRow == 0 && (gate.scalar_type() == at::kFloat || gate.scalar_type() == at::kBFloat16);
+  }
+  static kernels::Num num(const at::Tensor& x) {
+    return x.scalar_type() == at::kFloat ? kernels::Num::f32 : kernels::Num::bf16;
+  }
+  static const std::byte* data(const at::Tensor& x) { return static_cast<const std::byte*>(x.const_data_ptr()); }
 };
 
 struct KeptTable : torch::CustomClassHolder {

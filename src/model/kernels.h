@@ -31,6 +31,17 @@ void rms_norm(const float* x, const float* w, double eps, int64_t rows, int64_t 
 void silu_multiply(const void* gate, const void* up, Num type, int64_t stride, int64_t rows, int64_t n, void* y,
                    Num y_type);
 
+// Gradients (kernels_gradient.cpp).
+// d_x for y = rms_norm(x): gradient and d_x [rows, n].
+void rms_norm_backward(const float* x, const float* w, double eps, const float* gradient, int64_t rows, int64_t n,
+                       float* d_x);
+// For y = silu(gate) * up: n numbers each, all of `type`, sums in f32.
+void silu_multiply_backward(const void* gate, const void* up, const void* gradient, Num type, int64_t n, void* d_gate,
+                            void* d_up);
+// -log softmax(logits)[target] of one row of n logits; where `gradient` is given (n numbers of the same type; it may be
+// `logits`), softmax minus one-hot.
+float token_nll(const void* logits, Num type, int64_t target, int64_t n, void* gradient);
+
 // One head row: y = x rotated by (cos, sin)[half]. interleaved: pairs (2i, 2i + 1), else (i, i + half).
 void rotate_row(const void* x, Num x_type, const float* cos, const float* sin, int64_t half, bool interleaved, void* y,
                 Num y_type);

@@ -78,32 +78,46 @@ std::vector<at::Tensor> multiply_directly(const at::Tensor& x, std::span<const L
   return result;
 }
 
-// x @ W^T with W dequantised for the product and again for the gradient, so that no dense copy of a frozen weight
-// outlives the call.
+// x @ W^T for every weight, with x rounded once. A quantised W is made dense for the product and again for the
+// gradient, so that no dense copy of a frozen weight outlives the call. Gradients of several weights are added up in
+// x's type.
 class FrozenLinear : public torch::autograd::Function<FrozenLinear> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const LinearWeight* weight,
-                            at::ScalarType compute) {
-    context->saved_data["weight"] = c10::IValue::make_capsule(c10::make_intrusive<Kept>(*weight));
+  using List = torch::autograd::variable_list;
+
+  static List forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                      std::span<const LinearWeight* const> weights, at::ScalarType compute) {
+    auto kept = c10::make_intrusive<Kept>();
+    const at::Tensor input = x.to(compute);
+    List results;
+    for (const LinearWeight* weight : weights) {
+      kept->weights.push_back(*weight);
+      results.push_back(at::linear(input, weight->dense(compute)));
+    }
+    context->saved_data["weights"] = c10::IValue::make_capsule(kept);
     context->saved_data["compute"] = static_cast<int64_t>(compute);
     context->saved_data["x"] = static_cast<int64_t>(x.scalar_type());
-    return at::linear(x.to(compute), weight->dense(compute));
+    return results;
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list gradients) {
+  static List backward(torch::autograd::AutogradContext* context, List gradients) {
     const auto& saved = context->saved_data;
     const auto compute = static_cast<at::ScalarType>(saved.at("compute").toInt());
-    const auto kept = saved.at("weight").toCapsule();
-    const at::Tensor weight = static_cast<const Kept&>(*kept).weight.dense(compute);
-    const at::Tensor gradient = at::matmul(gradients[0].to(compute), weight);
-    return {gradient.to(static_cast<at::ScalarType>(saved.at("x").toInt())), at::Tensor(), at::Tensor()};
+    const auto type = static_cast<at::ScalarType>(saved.at("x").toInt());
+    const auto capsule = saved.at("weights").toCapsule();
+    const auto& weights = static_cast<const Kept&>(*capsule).weights;
+    at::Tensor sum;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      if (!gradients[i].defined()) continue;
+      const at::Tensor part = at::matmul(gradients[i].to(compute), weights[i].dense(compute));
+      sum = sum.defined() ? sum.add_(part) : part.to(type);
+    }
+    return {sum, at::Tensor(), at::Tensor()};
   }
 
  private:
-  // Holds the blocks until the backward pass, which may outlive the decoder.
+  // Holds the weights until the backward pass, which may outlive the decoder.
   struct Kept : torch::CustomClassHolder {
-    explicit Kept(LinearWeight w) : weight(std::move(w)) {}
-    LinearWeight weight;
+    std::vector<LinearWeight> weights;
   };
 };
 
@@ -197,11 +211,8 @@ std::vector<at::Tensor> linear(const at::Tensor& x, std::span<const LinearWeight
     }
   }
   if (records) {
-    for (const LinearWeight* w : weights) {
-      const at::Tensor y = w->quantised() ? FrozenLinear::apply(flat, w, compute)
-                                          : at::linear(flat.to(compute), w->tensor().to(compute));
-      result.push_back(restore(add_bias(y, w->bias())));
-    }
+    const auto products = FrozenLinear::apply(flat, weights, compute);
+    for (size_t i = 0; i < weights.size(); ++i) result.push_back(restore(add_bias(products[i], weights[i]->bias())));
     return result;
   }
   const int64_t rows = flat.size(0);

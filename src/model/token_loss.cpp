@@ -1,11 +1,13 @@
 #include "model/token_loss.h"
 
+#include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
 #include "base/error.h"
+#include "model/kernels.h"
 
 namespace steno {
 namespace {
@@ -20,17 +22,41 @@ void check_targets(const at::Tensor& targets, int64_t vocab) {
     throw InputError("[loss] target {} is outside the vocabulary of {}", low < 0 ? low : high, vocab);
 }
 
+// Loss per row of logits [n, V] in f32. With `gradient` the logits become softmax minus one-hot, in place.
+at::Tensor softmax_nll(at::Tensor& logits, const at::Tensor& targets, bool gradient) {
+  const auto type = logits.scalar_type();
+  const int64_t rows = logits.size(0), n = logits.size(1);
+  if (logits.is_cpu() && (type == at::kFloat || type == at::kBFloat16)) {
+    logits = logits.contiguous();
+    const at::Tensor ids = targets.contiguous(), losses = at::empty({rows}, logits.options().dtype(at::kFloat));
+    const auto num = type == at::kFloat ? kernels::Num::f32 : kernels::Num::bf16;
+    auto* data = static_cast<std::byte*>(logits.mutable_data_ptr());
+    auto* loss = losses.mutable_data_ptr<float>();
+    const int64_t* id = ids.const_data_ptr<int64_t>();
+    const int64_t row_bytes = n * static_cast<int64_t>(logits.element_size());
+    at::parallel_for(0, rows, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r)
+        loss[r] = kernels::token_nll(data + r * row_bytes, num, id[r], n, gradient ? data + r * row_bytes : nullptr);
+    });
+    return losses;
+  }
+  const at::Tensor column = targets.unsqueeze(1);
+  logits = logits.to(at::kFloat);
+  const at::Tensor chosen = logits.gather(1, column);
+  const at::Tensor normaliser = at::logsumexp(logits, 1, /*keepdim=*/true);
+  if (gradient) {
+    logits.sub_(normaliser).exp_();
+    logits.scatter_add_(1, column, at::full_like(chosen, -1));
+  }
+  return (normaliser - chosen).squeeze(1);
+}
+
 // Loss per row of hidden [n, d]; where `gradient` [n, d] f32 is defined, d(sum of losses)/d(hidden) is written to it.
 at::Tensor piece_nll(const LinearWeight& head, at::ScalarType compute, const at::Tensor& hidden,
                      const at::Tensor& targets, const at::Tensor& gradient) {
-  const at::Tensor column = targets.unsqueeze(1);
-  at::Tensor logits = linear(hidden, head, compute).to(at::kFloat);
-  const at::Tensor chosen = logits.gather(1, column);
-  const at::Tensor normaliser = at::logsumexp(logits, 1, /*keepdim=*/true);
+  at::Tensor logits = linear(hidden, head, compute);
+  const at::Tensor losses = softmax_nll(logits, targets, gradient.defined());
   if (gradient.defined()) {
-    // softmax - one-hot, in place of the logits.
-    logits.sub_(normaliser).exp_();
-    logits.scatter_add_(1, column, at::full_like(chosen, -1));
     at::Tensor sum;
     constexpr int64_t kColumns = 8192;  // a quantised head is made dense a few rows at a time
     const int64_t step = head.quantised() ? kColumns : head.out();
@@ -42,7 +68,7 @@ at::Tensor piece_nll(const LinearWeight& head, at::ScalarType compute, const at:
     }
     at::Tensor(gradient).copy_(sum);
   }
-  return (normaliser - chosen).squeeze(1);
+  return losses;
 }
 
 // All rows, piece by piece.
