@@ -73,6 +73,10 @@ class UsageTest(CliTest):
                          "unknown flag --bugdet", "did you mean --budget?")
         self.assertFails(steno("inspect", "a", "b"), 2, "unexpected argument 'b'")
 
+    def test_what_follows_a_verb_is_no_verb(self):
+        self.assertFails(steno("eval", "reconstruct", "--bugdet", "5"), 2, "steno eval", "did you mean --budget?")
+        self.assertFails(steno("inspect", "a", "train"), 2, "unexpected argument 'train'")
+
     def test_budget_must_be_positive(self):
         for budget in ("0", "-5"):
             self.assertFails(steno("ask", LICENCE, "--question", "Q", "--method", "window", "--budget", budget), 2,

@@ -72,6 +72,8 @@ class Program {
     root_.get_formatter()->column_width(34);
     root_.get_formatter()->label("SUBCOMMAND", "VERB");
     verbs_ = make_verbs(root_);
+    // After the first verb its name is no verb any more: 'eval reconstruct' names a task.
+    root_.require_subcommand(0, 1);
     root_.footer(
         "'steno VERB --help' lists a verb's flags.\n"
         "Exit codes: 0 done, 2 wrong usage, 3 bad input, 4 memory or disk ran out, 130 interrupted.");
@@ -101,8 +103,8 @@ class Program {
       return verb->run(out_);
     }
     throw UsageError(
-        "steno: name a verb: generate, ask, chat, compress, memory, reconstruct, train, eval, report, tokenize, inspect or "
-        "methods ('steno --help' says more)");
+        "steno: name a verb: generate, ask, chat, compress, memory, reconstruct, train, eval, report, tokenize, "
+        "inspect or methods ('steno --help' says more)");
   }
 
   // One line, and with --json the one object that was promised.
