@@ -9,8 +9,9 @@
 
 #include "base/interrupt.h"
 #include "io/safetensors.h"
-#include "memory/stream_frame.h"
 #include "memory/feed_together.h"
+#include "memory/stream_frame.h"
+#include "methods/learned_test_util.h"
 #include "methods/method.h"
 #include "methods/method_test_util.h"
 
@@ -18,6 +19,7 @@ namespace steno {
 namespace {
 
 using test::feed_all;
+using test::learned;
 using test::relative_difference;
 using test::same_bits;
 
@@ -54,23 +56,6 @@ std::set<int64_t> represented(const Stream& stream, const ModelConfig& config) {
     for (int64_t head = 0; head < config.kv_heads; ++head)
       for (const int64_t position : stream.kept_positions(layer, head)) all.insert(position);
   return all;
-}
-
-// Where a learned method finds what it learned: an adapter that was not trained yet, with small spans; made once.
-FieldValues learned(const Method& method, const std::string& model) {
-  if (!method.needs_training()) return {};
-  static std::map<std::string, std::string> folders;
-  std::string& folder = folders[method.name() + "_" + model];
-  if (folder.empty()) {
-    folder = testing::TempDir() + "/adapter_" + method.name() + "_" + model;
-    const FieldValues sizes = {{"k", "2"}, {"ratio", "4"}, {"rank", "2"}};
-    FieldValues small;
-    for (const FieldInfo& field : method.training_parameters())
-      if (sizes.contains(field.name)) small[field.name] = sizes.at(field.name);
-    const Model base = load_model(test::tiny_folder(model), {.dtype = at::kFloat});
-    method.open_objective(base, method.objectives().front(), small, 1)->save(folder, Json::object());
-  }
-  return {{"adapter", folder}};
 }
 
 class Contract : public testing::TestWithParam<Case> {
@@ -230,8 +215,7 @@ TEST_P(Contract, LogitsComeAsAskedFor) {
   EXPECT_EQ(rows.logits.scalar_type(), at::kFloat);
   EXPECT_EQ(row.first_position, kTokens - 1);
   ASSERT_EQ(row.logits.sizes(), (std::vector<int64_t>{1, decoder_->config().vocab}));
-  if (!method().query_aware())
-    EXPECT_LE(relative_difference(row.logits[0], rows.logits[-1]), exact() ? 1e-6 : 0.01);
+  if (!method().query_aware()) EXPECT_LE(relative_difference(row.logits[0], rows.logits[-1]), exact() ? 1e-6 : 0.01);
   EXPECT_FALSE(none->feed(ids, LogitRows::none).logits.defined());
   if (!writes_spans()) expect_same_state(*all, *none);
   EXPECT_EQ(all->feed(std::span(ids).first(3), LogitRows::all).first_position, kTokens);
