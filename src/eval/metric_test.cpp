@@ -142,5 +142,35 @@ TEST(Summary, SkippedItemsAreCountedAndNotScored) {
   EXPECT_DOUBLE_EQ(summary["arms"][2]["metrics"]["memory_score"]["mean"].get<double>(), 0.75);
 }
 
+// What the mean hides is shown where the cells have names; numbered grids are for the report.
+TEST(Summary, TheTextShowsNamedCells) {
+  const auto cell = [](const Json& cell, double mean) {
+    return Json{{"cell", cell}, {"n", 1}, {"metrics", {{"match", {{"mean", mean}}}}}};
+  };
+  const auto arm = [](const std::string& id, Json cells) {
+    return Json{{"id", id},
+                {"n", 2},
+                {"skipped", 0},
+                {"metrics", Json::object()},
+                {"cells", std::move(cells)},
+                {"slots", nullptr},
+                {"bytes", nullptr},
+                {"read_tokens_per_s", nullptr},
+                {"decode_tokens_per_s", nullptr}};
+  };
+  const Json vt = {{"kind", "vt"}, {"length", 64}}, cwe = {{"kind", "cwe"}, {"length", 64}};
+  const Json summary = {{"headline", "match"},
+                        {"arms",
+                         {arm("dense", {cell(vt, 0.5), cell(cwe, 0.25), cell({{"length", 64}}, 0.125)}),
+                          arm("tova-8", Json::array({cell(cwe, 1)}))}}};
+  const std::string text = summary_text(summary);
+  EXPECT_NE(text.find("\n\nmatch               dense  tova-8\n"
+                      "kind=vt length=64     0.5       -\n"
+                      "kind=cwe length=64   0.25       1\n"),
+            std::string::npos)
+      << text;
+  EXPECT_EQ(text.find("0.125"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace steno

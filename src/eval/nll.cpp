@@ -28,8 +28,9 @@ class Scorer {
     const auto nll = row_nll(result.logits.narrow(0, 0, static_cast<int64_t>(rows)), ids_.subspan(first + 1, rows));
     std::copy(nll.begin(), nll.end(), nll_.begin() + static_cast<std::ptrdiff_t>(first) + 1);
   }
-  std::vector<double> result() && {
-    for (size_t t = 1; t < nll_.size(); ++t)
+  // From ids[first_scored] on everything must have been predicted.
+  std::vector<double> result(int64_t first_scored) && {
+    for (auto t = static_cast<size_t>(first_scored); t < nll_.size(); ++t)
       TORCH_CHECK(!std::isnan(nll_[t]), "token ", t, " was not scored, or its logits are not finite");
     return std::move(nll_);
   }
@@ -61,23 +62,26 @@ std::vector<double> row_nll(const at::Tensor& logits, std::span<const TokenId> t
 }
 
 std::vector<double> read_nll(Stream& stream, const Method& method, std::span<const TokenId> ids,
-                             std::span<const int64_t> utterance_ends, const ItemProgress& progress) {
+                             std::span<const int64_t> utterance_ends, const ItemProgress& progress, int64_t context) {
   Scorer scorer(ids);
   const int64_t own = std::max<int64_t>(stream.chunk_size(), 1);
   const int64_t piece = method.same_for_any_chunks() ? std::min(own, kNllChunk) : own;
   const auto count = static_cast<int64_t>(ids.size());
+  context = std::min(context, count);
   auto next_end = utterance_ends.begin();
   for (int64_t done = 0; done < count;) {
-    int64_t end = std::min(done + piece, count);
+    const bool remembered = done < context;
+    int64_t end = std::min(done + piece, remembered ? context : count);
     const bool marked = method.reads_utterances() && next_end != utterance_ends.end() && *next_end <= end;
     if (marked) end = *next_end++;
-    scorer.take(stream.feed(ids.subspan(static_cast<size_t>(done), static_cast<size_t>(end - done)), LogitRows::all));
+    scorer.take(stream.feed(ids.subspan(static_cast<size_t>(done), static_cast<size_t>(end - done)),
+                            remembered ? LogitRows::none : LogitRows::all));
     if (marked) stream.end_of_utterance();
     done = end;
     if (progress) progress(done);
   }
   scorer.take(stream.flush());
-  return std::move(scorer).result();
+  return std::move(scorer).result(context + 1);
 }
 
 }  // namespace steno

@@ -14,9 +14,12 @@ std::vector<double> row_nll(const at::Tensor& logits, std::span<const TokenId> t
 
 // Feeds all of `ids`; entry t is the nll of ids[t], entry 0 is NaN (nothing comes before it). A method that reads
 // utterances is told where they end (ascending counts of tokens). Pieces of the stream's own chunk size, at most
-// `kNllChunk` where the method promises that this changes nothing, for the logits of a chunk are large.
+// `kNllChunk` where the method promises that this changes nothing, for the logits of a chunk are large. The first
+// `context` tokens are read without asking for logits, as what is to be remembered; they and the token after them are
+// not scored (NaN).
 inline constexpr int64_t kNllChunk = 512;
 std::vector<double> read_nll(Stream& stream, const Method& method, std::span<const TokenId> ids,
-                             std::span<const int64_t> utterance_ends, const ItemProgress& progress);
+                             std::span<const int64_t> utterance_ends, const ItemProgress& progress,
+                             int64_t context = 0);
 
 }  // namespace steno

@@ -83,6 +83,8 @@ class PplRun : public TaskRun {
     }
     if (documents_ && params_.join > 0)
       throw UsageError("[ppl] join is about dialogues, and the data holds documents; leave it out");
+    if (params_.context > 0)
+      for (ScoredText& text : texts_) text.first_scored = std::max(text.first_scored, params_.context + 1);
     size_t longest = 0;
     for (const ScoredText& text : texts_) longest = std::max(longest, text.ids.size());
     step_ = running_step(static_cast<int64_t>(longest));
@@ -96,7 +98,7 @@ class PplRun : public TaskRun {
       return {{"skipped", "no token to score"}, {"cut_tokens", text.cut_tokens}};
     const auto stream = arm.open(model_->decoder);
     const Stopwatch clock;
-    const auto nll = read_nll(*stream, *arm.method, text.ids, text.utterance_ends, progress);
+    const auto nll = read_nll(*stream, *arm.method, text.ids, text.utterance_ends, progress, params_.context);
     Json line = ppl_line(text, end_, nll, *model_->tokenizer, step_);
     if (params_.join > 0) line["dialogues"] = text.joined_at.size() + 1;
     line["time"] = {{"read_s", clock.seconds()}, {"read_tokens", text.ids.size()}};
@@ -175,6 +177,9 @@ class Ppl : public Task {
     set_fields("ppl", params, input.params);
     if (params.length != 0 && params.length < 2)
       throw UsageError("[ppl] length is {}; it is 0 (the whole text) or at least 2", params.length);
+    if (params.context < 0 || (params.length != 0 && params.join == 0 && params.context > params.length - 2))
+      throw UsageError("[ppl] context is {} of {} tokens; it must be 0 or more, and leave two", params.context,
+                       params.length);
     return std::make_unique<PplRun>(input, params);
   }
 };

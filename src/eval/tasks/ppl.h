@@ -33,6 +33,7 @@ struct PplParams {
   bool speakers = false;
   bool bos = true;
   int64_t join = 0;
+  int64_t context = 0;
 
   template <class F>
   void visit(F&& f) {
@@ -44,6 +45,9 @@ struct PplParams {
     f("bos", bos, "begin with BOS where the vocabulary has one");
     f("join", join,
       "dialogues are read one behind the other, without a reset, until there are so many tokens; 0: each alone");
+    f("context", context,
+      "tokens at the beginning of each text that are read first and not scored, nor is the token after them; methods "
+      "that write slots write them for these alone");
   }
 };
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "eval/eval_test_util.h"
 #include "eval/nll.h"
+#include "methods/learned_test_util.h"
 
 namespace steno {
 namespace {
@@ -162,6 +163,49 @@ TEST(PplRuns, JoinedDialoguesAreReadWithoutAReset) {
   EXPECT_EQ(running_step(100), 256);
   EXPECT_EQ(running_step(64 * 256), 256);
   EXPECT_EQ(running_step(64 * 256 + 1), 512);
+}
+
+// What is only read is not scored, and dense gives every other token the number it had.
+TEST(PplRuns, ContextIsReadAndNotScored) {
+  const FieldValues length = {{"length", "60"}};
+  Bench all("ppl", eval_data("documents.jsonl"), length, {.methods = {"dense"}});
+  Bench rest("ppl", eval_data("documents.jsonl"), {{"length", "60"}, {"context", "20"}}, {.methods = {"dense"}});
+  const Json line = rest.run->run(0, rest.arms[0], {});
+  EXPECT_EQ(line["tokens"], 60 - 20 - 1);
+  EXPECT_EQ(line["accounting"]["source_tokens"], all.run->run(0, all.arms[0], {})["accounting"]["source_tokens"]);
+  const auto ids = test::some_ids(*all.model, 50, 1);
+  const auto nll = [&](int64_t context) {
+    return read_nll(*all.arms[0].open(all.model->decoder), *all.arms[0].method, ids, {}, {}, context);
+  };
+  const std::vector<double> expected = nll(0), got = nll(17);
+  for (size_t t = 0; t < ids.size(); ++t) {
+    if (t <= 17)
+      EXPECT_TRUE(std::isnan(got[t])) << t;
+    else
+      EXPECT_NEAR(got[t], expected[t], 1e-5) << t;
+  }
+  EXPECT_THROW(
+      Bench("ppl", eval_data("documents.jsonl"), {{"length", "60"}, {"context", "59"}}, {.methods = {"dense"}}),
+      UsageError);
+  EXPECT_THROW(Bench("ppl", eval_data("documents.jsonl"), {{"context", "-1"}}, {.methods = {"dense"}}), UsageError);
+  // A text that ends in its context has nothing to score, and that is said.
+  Bench none("ppl", eval_data("documents.jsonl"), {{"length", "0"}, {"context", "1000000"}}, {.methods = {"dense"}});
+  EXPECT_EQ(none.run->run(0, none.arms[0], {})["skipped"], "no token to score");
+}
+
+// Slots are written for the context alone: what follows is read as it is.
+TEST(PplRuns, MethodsThatWriteSlotsCompressTheContext) {
+  const Method& icae = method_named("icae");
+  Bench bench("ppl", eval_data("documents.jsonl"), {{"length", "60"}, {"context", "24"}, {"bos", "false"}},
+              {.methods = {"dense", "icae"}, .params = {{"icae", test::learned(icae, "llama_tied")}}});
+  const Json dense = bench.run->run(0, bench.arms[0], {}), slots = bench.run->run(0, bench.arms[1], {});
+  EXPECT_EQ(slots["tokens"], dense["tokens"]);
+  EXPECT_NE(slots["nll"], dense["nll"]);
+  const int64_t spans = (24 + 8 - 1) / 8;  // of 8 tokens as 2 slots each, or one more with the adapter's own BOS
+  EXPECT_GE(slots["accounting"]["slots_by_role"]["slot"], 2 * spans);
+  EXPECT_LE(slots["accounting"]["slots_by_role"]["slot"], 2 * spans + 2);
+  EXPECT_EQ(slots["accounting"]["slots_by_role"]["token"], 60 - 24);
+  EXPECT_EQ(slots["accounting"]["source_tokens"], 60);
 }
 
 TEST_F(Ppl, Bins) {

@@ -4,6 +4,11 @@
 
 #include "base/error.h"
 #include "eval/eval_test_util.h"
+#include "eval/prompts/draw.h"
+#include "eval/prompts/reconstruct.h"
+#include "eval/tasks/prompt_run.h"
+#include "memory/generate.h"
+#include "methods/learned_test_util.h"
 
 namespace steno {
 namespace {
@@ -70,7 +75,12 @@ TEST(PromptTasks, LinesHaveWhatReportsRead) {
   for (const Case& c : kCases) {
     SCOPED_TRACE(name_of(c));
     const test::EvalFolder folder;
-    const Bench b = bench(folder, c, {.methods = {"window"}, .budgets = {64}, .controls = true});
+    const Bench b = bench(folder, c,
+                          {.methods = {"window", "icae"},
+                           .budgets = {64},
+                           .params = {{"icae", test::learned(method_named("icae"), "llama_tied")}},
+                           .controls = true});
+    ASSERT_EQ(b.arms.size(), 4u);
     ASSERT_FALSE(b.run->items().empty());
     for (const Arm& arm : b.arms) {
       const Json line = b.run->run(0, arm, {});
@@ -86,6 +96,57 @@ TEST(PromptTasks, LinesHaveWhatReportsRead) {
       }
     }
     EXPECT_TRUE(b.run->settings().contains("template"));
+  }
+}
+
+// A method that writes slots reads the text alone, once, and writes it again from the slots behind its own token.
+TEST(PromptTasks, ReconstructsFromSlots) {
+  const test::EvalFolder folder;
+  const Method& icae = method_named("icae");
+  const FieldValues adapter = test::learned(icae, "llama_tied");  // 2 slots for 8 tokens
+  const Bench b = bench(folder, kCases.back(), {.methods = {"icae"}, .params = {{"icae", adapter}}});
+  ASSERT_EQ(b.run->items().size(), 3u);
+  DataFiles data("reconstruct", task_named("reconstruct").data(), {{"data", folder.file("data.jsonl", kDocuments)}},
+                 {});
+  const auto compressor = icae.open_compressor(*b.model, adapter);
+  const PromptEncoder encoder(b.model->tokenizer, "plain");
+  const CopyFrame frame = copy_frame(*b.model->tokenizer, "plain", 1, "");
+  const Filler source = read_filler(data, "data");
+  for (size_t item = 0; item < 3; ++item) {
+    SCOPED_TRACE(b.run->items()[item].id);
+    const Json line = b.run->run(item, b.arms[0], {});
+    const bool bos = b.model->tokenizer->adds_bos();
+    const int64_t read = 20 + bos;
+    EXPECT_EQ(line["readings"], 1);
+    EXPECT_EQ(line["context_tokens"], read);
+    EXPECT_EQ(line["question_tokens"], 2 + bos);
+    EXPECT_EQ(line["needle"], Json::array({0, read - 1}));
+    const Json roles = {{"slot", (read + 7) / 8 * 2}, {"task", 1}, {"token", 2 + bos}};
+    EXPECT_EQ(line["accounting"]["slots_by_role"], roles);
+
+    // The same by hand.
+    const ReconstructSpec spec{
+        .kind = text_kind_named(b.run->items()[item].cell["text"]), .tokens = 20, .hint_tokens = 2};
+    const ReconstructPrompt built =
+        build_reconstruct(encoder, source, frame, spec, mix_seeds({0, seed_of(b.run->items()[item].id)}));
+    std::vector<TokenId> hint(built.prompt.question_ids.end() - 2, built.prompt.question_ids.end());
+    if (bos) hint.insert(hint.begin(), b.model->tokenizer->bos().value());
+    std::vector<TokenId> text = hint;
+    text.insert(text.end(), built.expected.begin(), built.expected.end());
+    const auto reader = compressor->open_reader();
+    reader->read_slots(compressor->compress(cut_fixed(text, 8)));
+    reader->begin(ReaderTask::reconstruct, LogitRows::none);
+    const auto forced = reader->fork();
+    const Generated written =
+        generate(*reader, b.model->tokenizer, hint, greedy(built.max_new_tokens, encoder.stops()));
+    EXPECT_EQ(line["prediction"], written.text);
+    EXPECT_EQ(line["references"], built.prompt.references);
+    const at::Tensor best = forced->feed(text, LogitRows::all).logits.argmax(-1);
+    double right = 0;
+    for (size_t i = hint.size(); i < text.size(); ++i)
+      right += best[static_cast<int64_t>(i) - 1].item<int64_t>() == text[i];
+    EXPECT_DOUBLE_EQ(line["scores"]["token_accuracy"].get<double>(),
+                     right / static_cast<double>(built.expected.size()));
   }
 }
 
