@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
 #include <limits>
@@ -202,20 +203,63 @@ at::Tensor attend_reference(const AttentionInput& in) {
 
 namespace {
 
-// ATen's blocked attention has a gradient and keeps no [T, S] matrix for it. What it cannot do goes to the reference:
-// front rows, and queries that may read nothing (its gradient of an empty softmax is not 0).
+// ATen's blocked attention and its gradient, which keep no [T, S] matrix, and keys and values once for all heads of a
+// group between the two.
+class RecordedAttention : public torch::autograd::Function<RecordedAttention> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q, const at::Tensor& k,
+                            const at::Tensor& v, const std::optional<at::Tensor>* mask, bool causal, double scale) {
+    const std::optional<at::Tensor>& bias = *mask;
+    const auto [out, normaliser] = at::_scaled_dot_product_flash_attention_for_cpu(
+        q, repeat_heads(k, q.size(1)), repeat_heads(v, q.size(1)), 0.0, causal, bias, scale);
+    context->save_for_backward({q, k, v, out, normaliser});
+    if (bias) context->saved_data["bias"] = *bias;
+    context->saved_data["causal"] = causal;
+    context->saved_data["scale"] = scale;
+    return out;
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2];
+    std::optional<at::Tensor> bias;
+    if (context->saved_data.count("bias") > 0) bias = context->saved_data["bias"].toTensor();
+    const auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+        gradients[0], q, repeat_heads(k, q.size(1)), repeat_heads(v, q.size(1)), saved[3], saved[4], 0.0,
+        context->saved_data["causal"].toBool(), bias, context->saved_data["scale"].toDouble());
+    return {dq, sum_groups(dk, k), sum_groups(dv, v), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+
+ private:
+  // [B, H, S, d_h] -> [B, H_kv, S, d_h], summed in f32.
+  static at::Tensor sum_groups(const at::Tensor& x, const at::Tensor& like) {
+    if (x.size(1) == like.size(1)) return x;
+    return x.reshape({x.size(0), like.size(1), x.size(1) / like.size(1), x.size(2), x.size(3)})
+        .sum(2, /*keepdim=*/false, at::kFloat)
+        .to(x.scalar_type());
+  }
+};
+
+// What blocked attention cannot do goes to the reference: front rows, and queries that may read nothing (its gradient
+// of an empty softmax is not 0).
 at::Tensor attend_recorded(const AttentionInput& in) {
   if (in.front > 0) return attend_reference(in);
   const int64_t steps = in.q.size(2), rows = in.k.size(2), heads = in.q.size(1);
   const bool square = !in.allowed.defined() && rows == steps;
-  std::optional<at::Tensor> mask;
-  if (!square) {
-    mask = mask_of_heads(allowed_or_causal(in), heads);
-    if (in.allowed.defined() && !mask->any(-1).all().item<bool>()) return attend_reference(in);
-  }
   const auto type = in.q.scalar_type();
-  return merge_heads(at::scaled_dot_product_attention(in.q, repeat_heads(in.k, heads).to(type),
-                                                      repeat_heads(in.v, heads).to(type), mask, 0.0, square, in.scale));
+  at::Tensor open;
+  if (!square) {
+    open = mask_of_heads(allowed_or_causal(in), heads);
+    if (in.allowed.defined() && !open.any(-1).all().item<bool>()) return attend_reference(in);
+  }
+  if (!in.q.is_cpu()) {
+    const std::optional<at::Tensor> mask = square ? std::nullopt : std::optional(open);
+    return merge_heads(at::scaled_dot_product_attention(
+        in.q, repeat_heads(in.k, heads).to(type), repeat_heads(in.v, heads).to(type), mask, 0.0, square, in.scale));
+  }
+  std::optional<at::Tensor> bias;
+  if (!square) bias = at::zeros(open.sizes(), at::TensorOptions(type)).masked_fill_(open.logical_not(), kMinusInfinity);
+  return merge_heads(RecordedAttention::apply(in.q, in.k.to(type), in.v.to(type), &bias, square, in.scale));
 }
 
 }  // namespace

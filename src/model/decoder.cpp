@@ -216,8 +216,10 @@ Projected Decoder::project(int64_t layer, const at::Tensor& normed, const Adapte
   auto qkv = linear(normed, parts, compute_);
   if (adapters) {
     constexpr Target targets[] = {Target::q, Target::k, Target::v};
+    // Rounded once for all of them, since every pair keeps its input for the gradient.
+    const at::Tensor input = normed.to(qkv[0].scalar_type());
     for (size_t i = 0; i < 3; ++i)
-      qkv[i] = add_lora(qkv[i], normed, adapters->pair(layer, targets[i]), adapters->config());
+      qkv[i] = add_lora(qkv[i], input, adapters->pair(layer, targets[i]), adapters->config());
   }
   const auto heads = [&](const at::Tensor& y) {
     return y.view({y.size(0), y.size(1), -1, config_.d_h}).transpose(1, 2);
