@@ -261,6 +261,31 @@ TEST_F(ResumeTest, AFullDiskCostsTheNewCheckpointOnly) {
   }
 }
 
+TEST_F(ResumeTest, ARunWhoseAdapterDoesNotFitFails) {
+  // LineFit's checkpoints and metrics fit; what it saves as its adapter does not.
+  TrainConfig config = config_;
+  config.on_full_disk = "continue";
+  config.eval_every = 0;
+  struct BigAdapter : LineFit {
+    using LineFit::LineFit;
+    void save(const std::filesystem::path& folder, const Json& provenance) const override {
+      const FullDisk full(100);
+      LineFit::save(folder, provenance);
+    }
+  } fit(0.3);
+  const TrainFolder folder;
+  try {
+    train(folder.path(), false, fit, config);
+    ADD_FAILURE() << "a run without its adapter passed for done";
+  } catch (const ResourceError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("adapter could not be written"));
+    EXPECT_THAT(error.what(), HasSubstr("step-00000040.safetensors"));
+  }
+  LineFit again(0.3);
+  train(folder.path(), true, again, config);
+  EXPECT_TRUE(std::filesystem::exists(folder.path() / "adapter/model.safetensors"));
+}
+
 TEST_F(ResumeTest, AFolderIsForOneRun) {
   LineFit fit(0.3);
   try {

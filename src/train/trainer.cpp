@@ -307,7 +307,11 @@ void Trainer::save_checkpoint() {
 }
 
 void Trainer::save_model(const std::string& name) {
-  on_rank_0([&] { write((run_.folder / name).string(), [&] { objective_.save(run_.folder / name, provenance()); }); });
+  on_rank_0([&] {
+    const auto save = [&] { objective_.save(run_.folder / name, provenance()); };
+    // The adapter is what the run was for: without it the run did not succeed, whatever on_full_disk says.
+    name == "adapter" ? write_or_stop((run_.folder / name).string(), save) : write((run_.folder / name).string(), save);
+  });
 }
 
 void Trainer::save_after_error() noexcept {
@@ -361,11 +365,22 @@ void Trainer::write(const std::string& what, const std::function<void()>& work) 
   try {
     work();
   } catch (const ResourceError& error) {
-    if (config_.on_full_disk == "stop")
-      throw ResourceError("[train] {} could not be written ({}); make room and go on with --resume from {}", what,
-                          error.what(), newest_checkpoint());
+    if (config_.on_full_disk == "stop") stop_without(what, error);
     spdlog::warn("{} could not be written ({}); the run goes on without it", what, error.what());
   }
+}
+
+void Trainer::write_or_stop(const std::string& what, const std::function<void()>& work) const {
+  try {
+    work();
+  } catch (const ResourceError& error) {
+    stop_without(what, error);
+  }
+}
+
+void Trainer::stop_without(const std::string& what, const std::exception& error) const {
+  throw ResourceError("[train] {} could not be written ({}); make room and go on with --resume from {}", what,
+                      error.what(), newest_checkpoint());
 }
 
 }  // namespace steno

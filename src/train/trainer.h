@@ -66,6 +66,8 @@ class Trainer {
   void tell_sinks(const std::function<void(MetricsSink&)>& what);
   // `work` writes to the disk: a full one ends the run, or costs only what was to be written.
   void write(const std::string& what, const std::function<void()>& work) const;
+  void write_or_stop(const std::string& what, const std::function<void()>& work) const;
+  [[noreturn]] void stop_without(const std::string& what, const std::exception& error) const;
 
   Objective& objective_;
   const ExampleSource& train_;
