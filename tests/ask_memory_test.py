@@ -226,6 +226,7 @@ class RefusalTest(AskMemoryTest):
         self.assertRefused(self.ask_plainly(self.folder / "one.txt", "--choose", "order"), 2, "--choose")
         chat = steno("chat", "--memory", self.folder / "one.txt", *COMMON, input="")
         self.assertRefused(chat, 2, "no memory file is among them")
+        self.assertRefused(steno("chat", "--memory", self.folder / "absent", *COMMON, input=""), 3, "no such file")
 
 
 class ReconstructTest(AskMemoryTest):

@@ -239,6 +239,13 @@ class Refusals(MemoryTest):
             with self.subTest(cut=cut):
                 self.assertFails(steno("memory", "verify", self.file("bad", self.good[:cut])), 3, "bad")
         self.assertFails(steno("memory", "verify", self.file("bad", self.good + b"\0")), 3, "bad")
+        # Of several files the others are told about too.
+        several = steno("memory", "verify", self.book, self.file("bad", self.good[:-1]), self.book)
+        self.assertEqual(several.returncode, 3)
+        self.assertEqual(several.stdout.count("whole"), 2)
+        self.assertIn("1 of 3 files cannot be used", several.stderr)
+        listed = json.loads(steno("memory", "verify", self.book, self.folder / "bad", "--json").stdout)["files"]
+        self.assertEqual([file["ok"] for file in listed], [True, False])
         # A damaged memory is not appended to either, and stays as it is.
         bad = self.file("bad", self.good[:-1])
         self.assertFails(steno("memory", "append", bad, self.two, *COMMON), 3, "bad")
@@ -292,6 +299,10 @@ class Refusals(MemoryTest):
         result = steno("compress", self.one, "-o", self.folder / "x", "--method", "dense", *COMMON)
         self.assertFails(result, 2, "dense", "icae")
         self.assertFails(steno("memory", "append", self.folder / "absent", self.one, *COMMON), 3, "absent")
+        self.assertFails(steno("memory", "append", self.book, self.book, *COMMON), 3, "memory merge")
+        exported = steno("memory", "export", self.book, "--json")
+        self.assertEqual(exported.returncode, 2)
+        self.assertIn("-o FILE", json.loads(exported.stdout)["error"])
         self.assertOnlyFiles("book", "one.txt", "two.txt")
 
     def test_full_disk_leaves_the_old_file(self):

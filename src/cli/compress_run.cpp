@@ -67,6 +67,10 @@ class CompressRun {
   void run(StandardOutput& out) {
     const FileLock lock(request_.out, request_.when_locked);
     open_base(lock.target());
+    for (const std::string& name : expand_names(request_.owner, request_.documents))
+      if (name != "-" && fs::is_regular_file(name) && MemoryFile::is_memory_file(name))
+        throw InputError("[{}] {}: is a memory file already; 'steno memory merge' joins memories", request_.owner,
+                         name);
     const std::vector<Document> documents = read_documents(request_.owner, request_.documents);
     const Model model = load_model(find_model(common_.model), load_options(common_));
     const OpenCompressor open = open_for(request_, base_.get(), model);

@@ -1,4 +1,6 @@
 // steno memory: looking after memory files.
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <set>
@@ -89,23 +91,37 @@ class Memory : public Verb {
     if (!common_.model.empty()) model = load_model(find_model(common_.model), load_options(common_));
     Json list = Json::array();
     std::string lines;
+    size_t bad = 0;
     for (const std::string& name : names_) {
-      const Stopwatch clock;
-      const auto file = MemoryFile::open(name);
-      const double open_s = clock.seconds();
-      for (size_t i = 0; i < file->spans().size(); ++i) {
-        check_interrupt();
-        file->text(i);
+      try {
+        lines += verify_one(name, model, list);
+      } catch (const InputError& error) {
+        if (names_.size() == 1) throw;
+        ++bad;  // the others are worth knowing about
+        spdlog::error("{}", error.what());
+        list.push_back({{"file", name}, {"ok", false}, {"error", error.what()}});
       }
-      if (model)
-        file->check_identity(open_compressor_of("memory", *file, *model, parse_settings("memory", flags_.set)).header);
-      const auto bytes = static_cast<int64_t>(file->mapping()->bytes().size());
-      const auto spans = static_cast<int64_t>(file->spans().size());
-      list.push_back({{"file", name}, {"ok", true}, {"spans", spans}, {"bytes", bytes}, {"open_s", open_s}});
-      lines += fmt::format("{}: whole; {}, {}{}, opened in {}\n", name, plural(spans, "span"), bytes_text(bytes),
-                           model ? ", of this model" : "", seconds_text(open_s));
     }
     common_.json ? out.write_json({{"files", list}}) : out.write(lines);
+    if (bad > 0)
+      throw InputError("[memory] {} of {} cannot be used", bad, plural(static_cast<int64_t>(names_.size()), "file"));
+  }
+
+  std::string verify_one(const std::string& name, const std::optional<Model>& model, Json& list) const {
+    const Stopwatch clock;
+    const auto file = MemoryFile::open(name);
+    const double open_s = clock.seconds();
+    for (size_t i = 0; i < file->spans().size(); ++i) {
+      check_interrupt();
+      file->text(i);
+    }
+    if (model)
+      file->check_identity(open_compressor_of("memory", *file, *model, parse_settings("memory", flags_.set)).header);
+    const auto bytes = static_cast<int64_t>(file->mapping()->bytes().size());
+    const auto spans = static_cast<int64_t>(file->spans().size());
+    list.push_back({{"file", name}, {"ok", true}, {"spans", spans}, {"bytes", bytes}, {"open_s", open_s}});
+    return fmt::format("{}: whole; {}, {}{}, opened in {}\n", name, plural(spans, "span"), bytes_text(bytes),
+                       model ? ", of this model" : "", seconds_text(open_s));
   }
 
   void append(StandardOutput& out) {
@@ -149,6 +165,8 @@ class Memory : public Verb {
 
   void export_(StandardOutput& out) {
     const auto file = only_file();
+    if (out_.empty() && common_.json)
+      throw UsageError("[memory] export: --json prints one object, not a line per span; leave it out, or name -o FILE");
     if (out_.empty()) return out.write(export_lines(*file));
     const std::string type = std::filesystem::path(out_).extension().string();
     if (type == ".npy") {

@@ -115,6 +115,7 @@ MemoryNames look_for_memories(const std::string& owner, const std::vector<std::s
   MemoryNames found;
   found.names = expand_names(owner, names);
   for (const std::string& name : found.names) {
+    if (name != "-" && !std::filesystem::exists(name)) throw InputError("[{}] {}: no such file", owner, name);
     // A pipe has no beginning that could be looked at twice.
     const bool memory = name != "-" && std::filesystem::is_regular_file(name) && MemoryFile::is_memory_file(name);
     if (!memory && std::filesystem::is_regular_file(name) && std::filesystem::path(name).extension() == ".memory")
