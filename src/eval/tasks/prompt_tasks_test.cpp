@@ -150,6 +150,40 @@ TEST(PromptTasks, ReconstructsFromSlots) {
   }
 }
 
+// Without a hint and without BOS the token of the task predicts the first token of the text.
+TEST(PromptTasks, ReconstructsWithoutAHint) {
+  const test::EvalFolder folder;
+  const Method& icae = method_named("icae");
+  const FieldValues adapter = {{"adapter", testing::TempDir() + "/adapter_without_bos"}};
+  const Model base = load_model(test::tiny_folder("llama_tied"), {.dtype = at::kFloat});
+  icae.open_objective(base, "ae", {{"k", "2"}, {"ratio", "4"}, {"rank", "2"}, {"bos", "off"}}, 1)
+      ->save(adapter.at("adapter"), Json::object());
+  Case c = kCases.back();
+  c.params["hint_tokens"] = "0";
+  const Bench b = bench(folder, c, {.methods = {"icae"}, .params = {{"icae", adapter}}});
+  const auto compressor = icae.open_compressor(*b.model, adapter);
+  ASSERT_FALSE(compressor->opening_token());
+  DataFiles data("reconstruct", task_named("reconstruct").data(), {{"data", folder.file("data.jsonl", kDocuments)}},
+                 {});
+  const PromptEncoder encoder(b.model->tokenizer, "plain");
+  const CopyFrame frame = copy_frame(*b.model->tokenizer, "plain", 1, "");
+  const Filler source = read_filler(data, "data");
+  const Json line = b.run->run(0, b.arms[0], {});
+  const ReconstructSpec spec{.kind = text_kind_named(b.run->items()[0].cell["text"]), .tokens = 20, .hint_tokens = 0};
+  const ReconstructPrompt built =
+      build_reconstruct(encoder, source, frame, spec, mix_seeds({0, seed_of(b.run->items()[0].id)}));
+  const auto reader = compressor->open_reader();
+  reader->read_slots(compressor->compress(cut_fixed(built.expected, 8)));
+  at::Tensor logits = reader->begin(ReaderTask::reconstruct, LogitRows::last).logits;
+  double right = 0;
+  for (const TokenId expected : built.expected) {
+    right += logits.argmax(-1).item<int64_t>() == expected;
+    logits = reader->feed({&expected, 1}, LogitRows::last).logits;
+  }
+  EXPECT_DOUBLE_EQ(line["scores"]["token_accuracy"].get<double>(), right / static_cast<double>(built.expected.size()));
+  EXPECT_EQ(line["context_tokens"], 20);
+}
+
 // A memory that has room for everything answers as the whole context does, item by item.
 TEST(PromptTasks, EnoughBudgetIsDense) {
   for (const Case& c : kCases) {

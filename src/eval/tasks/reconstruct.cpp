@@ -97,14 +97,33 @@ class ReconstructRun : public TaskRun {
     Answer answer;
     std::vector<TokenId> forced;
     if (const auto compressor = compressor_of(arm)) {
-      const std::vector<TokenId> hint = hint_of(prompt, item);
+      const std::vector<TokenId> before = before_text(*compressor, prompt, item);
+      std::vector<TokenId> text = before;
+      text.insert(text.end(), built.expected.begin(), built.expected.end());
       const Stopwatch clock;
-      std::unique_ptr<MemoryReader> reader = begin_writing(*compressor, hint, built.expected);
+      std::unique_ptr<MemoryReader> reader = compressor->open_reader();
+      reader->read_slots(compressor->compress(cut_fixed(text, compressor->span_tokens())));
+      const FeedResult start = reader->begin(ReaderTask::reconstruct, LogitRows::last);
       const double seconds = clock.seconds();
       const std::unique_ptr<Stream> again = reader->fork();
-      answer = answerer.answer_after(std::move(reader), seconds, static_cast<int64_t>(hint.size()) + length(built),
-                                     hint, progress);
-      forced = forced_tokens(*again, hint, built.expected);
+      const auto first = static_cast<TokenId>(start.logits.argmax(-1).item<int64_t>());
+      const auto count = static_cast<int64_t>(text.size());
+      if (!before.empty()) {
+        answer = answerer.answer_after(std::move(reader), seconds, count, before, progress);
+        forced = forced_tokens(*again, before, built.expected);
+      } else {
+        // The token of the task predicts the first token of the text, which then is what the answer goes on from.
+        answer = answerer.answer_after(std::move(reader), seconds, count, {first}, progress);
+        std::vector<TokenId>& tokens = answer.generated.tokens;
+        tokens.insert(tokens.begin(), first);
+        answer.generated.text = model_->tokenizer->decode(tokens, /*skip_special=*/true);
+        forced = {first};
+        if (built.expected.size() > 1) {
+          const std::vector<TokenId> rest(built.expected.begin() + 1, built.expected.end());
+          const auto more = forced_tokens(*again, {built.expected[0]}, rest);
+          forced.insert(forced.end(), more.begin(), more.end());
+        }
+      }
     } else {
       answer = answerer.answer(arm, prompt, progress);
       forced = force(answerer, arm, prompt, built.expected, progress);
@@ -183,25 +202,12 @@ class ReconstructRun : public TaskRun {
     return compressors_[arm.id] = arm.method->open_compressor(*model_, arm.options.params);
   }
 
-  // BOS where the tokenizer puts one, and the tokens of the text that the answer begins with.
-  std::vector<TokenId> hint_of(const Prompt& prompt, size_t item) const {
+  // What opens a text for this compressor, and the tokens of the text that the answer begins with.
+  std::vector<TokenId> before_text(const Compressor& compressor, const Prompt& prompt, size_t item) const {
     const auto count = std::min<int64_t>(specs_[item].hint_tokens, static_cast<int64_t>(prompt.question.size()));
-    std::vector<TokenId> hint(prompt.question.end() - count, prompt.question.end());
-    if (model_->tokenizer->adds_bos()) hint.insert(hint.begin(), model_->tokenizer->bos().value());
-    if (hint.empty())
-      throw UsageError("[reconstruct] methods that write slots need hint_tokens of at least 1 with this tokenizer");
-    return hint;
-  }
-
-  static int64_t length(const ReconstructPrompt& built) { return static_cast<int64_t>(built.expected.size()); }
-
-  static std::unique_ptr<MemoryReader> begin_writing(const Compressor& compressor, std::vector<TokenId> text,
-                                                     const std::vector<TokenId>& rest) {
-    text.insert(text.end(), rest.begin(), rest.end());
-    std::unique_ptr<MemoryReader> reader = compressor.open_reader();
-    reader->read_slots(compressor.compress(cut_fixed(text, compressor.span_tokens())));
-    reader->begin(ReaderTask::reconstruct, LogitRows::none);
-    return reader;
+    std::vector<TokenId> before(prompt.question.end() - count, prompt.question.end());
+    if (const auto opening = compressor.opening_token()) before.insert(before.begin(), *opening);
+    return before;
   }
 
   std::vector<TokenId> force(Answerer& answerer, const Arm& arm, const Prompt& prompt,
