@@ -22,44 +22,19 @@ void over_rows(int64_t rows, int64_t n, F&& work) {
 
 class RmsNorm : public torch::autograd::Function<RmsNorm> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& input, const at::Tensor& weight, double eps) {
-    const at::Tensor x = input.contiguous();
-    context->save_for_backward({x, weight});
-    context->saved_data["eps"] = eps;
-    if (!x.is_cpu()) return (x * scale(x, eps)).mul_(weight);
-    const at::Tensor y = at::empty_like(x);
-    const int64_t n = x.size(-1);
-    const auto *source = x.const_data_ptr<float>(), *w = weight.const_data_ptr<float>();
-    auto* target = y.mutable_data_ptr<float>();
-    over_rows(x.numel() / n, n, [&](int64_t begin, int64_t end) {
-      kernels::rms_norm(source + begin * n, w, eps, end - begin, n, target + begin * n, kernels::Num::f32);
-    });
-    return y;
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double eps) {
+    const at::Tensor scale = at::rsqrt(x.square().mean(-1, true) + eps);  // [.., 1]
+    context->save_for_backward({x, weight, scale});
+    return (x * scale).mul_(weight);
   }
   // y_i = w_i x_i s, ds/dx_j = -s^3 x_j / n.
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor& x = saved[0];
-    const double eps = context->saved_data["eps"].toDouble();
-    const at::Tensor gradient = gradients[0].to(at::kFloat).contiguous();
-    if (!x.is_cpu()) {
-      const at::Tensor s = scale(x, eps), weighted = gradient * saved[1];
-      const at::Tensor along = (weighted * x).mean(-1, true).mul_(s).mul_(s);
-      return {(weighted - x * along).mul_(s), at::Tensor(), at::Tensor()};
-    }
-    const at::Tensor result = at::empty_like(x);
-    const int64_t n = x.size(-1);
-    const auto *source = x.const_data_ptr<float>(), *w = saved[1].const_data_ptr<float>(),
-               *g = gradient.const_data_ptr<float>();
-    auto* target = result.mutable_data_ptr<float>();
-    over_rows(x.numel() / n, n, [&](int64_t begin, int64_t end) {
-      kernels::rms_norm_backward(source + begin * n, w, eps, g + begin * n, end - begin, n, target + begin * n);
-    });
-    return {result, at::Tensor(), at::Tensor()};
+    const at::Tensor &x = saved[0], &scale = saved[2];
+    const at::Tensor weighted = gradients[0].to(at::kFloat) * saved[1];
+    const at::Tensor along = (weighted * x).mean(-1, true).mul_(scale).mul_(scale);
+    return {(weighted - x * along).mul_(scale), at::Tensor(), at::Tensor()};
   }
-
- private:
-  static at::Tensor scale(const at::Tensor& x, double eps) { return at::rsqrt(x.square().mean(-1, true) + eps); }
 };
 
 class SiluMultiply : public torch::autograd::Function<SiluMultiply> {
@@ -100,9 +75,10 @@ class SiluMultiply : public torch::autograd::Function<SiluMultiply> {
 
  private:
   static constexpr int64_t kRow = 32;  // numbers are cut anywhere: no step looks at a neighbour
+  // f32 is there for reference numbers and takes ATen's exponential.
   static bool has_kernel(const at::Tensor& gate, const at::Tensor& up) {
-    return gate.is_cpu() && gate.scalar_type() == up.scalar_type() && gate.sizes() == up.sizes() &&
-           gate.numel() % kRow == 0 && (gate.scalar_type() == at::kFloat || gate.scalar_type() == at::kBFloat16);
+    return gate.is_cpu() && gate.sizes() == up.sizes() && gate.numel() % kRow == 0 &&
+           gate.scalar_type() == at::kBFloat16 && up.scalar_type() == at::kBFloat16;
   }
   static kernels::Num num(const at::Tensor& x) {
     return x.scalar_type() == at::kFloat ? kernels::Num::f32 : kernels::Num::bf16;

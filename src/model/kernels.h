@@ -32,9 +32,6 @@ void silu_multiply(const void* gate, const void* up, Num type, int64_t stride, i
                    Num y_type);
 
 // Gradients (kernels_gradient.cpp).
-// d_x for y = rms_norm(x): gradient and d_x [rows, n].
-void rms_norm_backward(const float* x, const float* w, double eps, const float* gradient, int64_t rows, int64_t n,
-                       float* d_x);
 // For y = silu(gate) * up: n numbers each, all of `type`, sums in f32.
 void silu_multiply_backward(const void* gate, const void* up, const void* gradient, Num type, int64_t n, void* d_gate,
                             void* d_up);

@@ -1,4 +1,4 @@
-// Gradients of norms, activations and the softmax of a loss, row by row.
+// Gradients of activations and of the softmax of a loss, row by row.
 #include <cmath>
 
 #include "model/kernels.h"
@@ -25,9 +25,8 @@ STENO_INLINE void silu_backward_row(const T* gate, const T* up, const T* gradien
   }
 }
 
-// Sixteen running sums of the logits' exponentials, and their largest.
 template <class T>
-STENO_INLINE float log_sum_exp(const T* x, int64_t n) {
+STENO_INLINE float largest_of(const T* x, int64_t n) {
   V top = splat(-INFINITY);
   int64_t i = 0;
   for (; i + 16 <= n; i += 16) {
@@ -38,48 +37,35 @@ STENO_INLINE float log_sum_exp(const T* x, int64_t n) {
   store(lanes, top);
   float largest = lanes[0];
   for (const float lane : lanes) largest = lane > largest ? lane : largest;
-  for (int64_t j = i; j < n; ++j) largest = load1(x + j) > largest ? load1(x + j) : largest;
-  V sums{};
-  for (i = 0; i + 16 <= n; i += 16) sums += exp_nonpositive(load(x + i) - largest);
-  double total = static_cast<double>(sum(sums));
-  for (; i < n; ++i) total += std::exp(static_cast<double>(load1(x + i) - largest));
-  return largest + static_cast<float>(std::log(total));
+  for (; i < n; ++i) largest = load1(x + i) > largest ? load1(x + i) : largest;
+  return largest;
 }
 
+// e^(x - largest) / sum, so that no rounding of the logarithm enters every probability.
 template <class T>
 STENO_INLINE float nll_row(const T* logits, int64_t target, int64_t n, T* gradient) {
-  const float normaliser = log_sum_exp(logits, n), loss = normaliser - load1(logits + target);
-  if (!gradient) return loss;
+  const float largest = largest_of(logits, n), chosen = load1(logits + target);
+  double lanes[16] = {};
   int64_t i = 0;
-  for (; i + 16 <= n; i += 16) store(gradient + i, exp_nonpositive(load(logits + i) - normaliser));
-  for (; i < n; ++i) store1(gradient + i, std::exp(load1(logits + i) - normaliser));
-  store1(gradient + target, load1(gradient + target) - 1.0f);
-  return loss;
+  for (; i + 16 <= n; i += 16) {
+    float e[16];
+    store(e, exp_nonpositive(load(logits + i) - largest));
+    for (int j = 0; j < 16; ++j) lanes[j] += static_cast<double>(e[j]);
+  }
+  double total = 0;
+  for (const double lane : lanes) total += lane;
+  for (; i < n; ++i) total += std::exp(static_cast<double>(load1(logits + i)) - static_cast<double>(largest));
+  const double loss = std::log(total) + static_cast<double>(largest) - static_cast<double>(chosen);
+  if (!gradient) return static_cast<float>(loss);
+  const auto share = static_cast<float>(1 / total);
+  for (i = 0; i + 16 <= n; i += 16) store(gradient + i, exp_nonpositive(load(logits + i) - largest) * share);
+  for (; i < n; ++i) store1(gradient + i, std::exp(load1(logits + i) - largest) * share);
+  // p - 1 of the target itself would lose the digits of a small loss.
+  store1(gradient + target, static_cast<float>(std::expm1(-loss)));
+  return static_cast<float>(loss);
 }
 
 }  // namespace
-
-STENO_CLONES void rms_norm_backward(const float* x, const float* w, double eps, const float* gradient, int64_t rows,
-                                    int64_t n, float* d_x) {
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* row = x + r * n;
-    const float* g = gradient + r * n;
-    V squares{}, along{};
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16) {
-      const V v = load(row + i);
-      squares += v * v;
-      along += load(g + i) * load(w + i) * v;
-    }
-    float total = sum(squares), product = sum(along);
-    for (; i < n; ++i) total += row[i] * row[i], product += g[i] * w[i] * row[i];
-    const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(total) / static_cast<double>(n) + eps));
-    const float back = product * scale * scale / static_cast<float>(n);
-    float* out = d_x + r * n;
-    for (i = 0; i + 16 <= n; i += 16) store(out + i, (load(g + i) * load(w + i) - load(row + i) * back) * scale);
-    for (; i < n; ++i) out[i] = (g[i] * w[i] - row[i] * back) * scale;
-  }
-}
 
 STENO_CLONES void silu_multiply_backward(const void* gate, const void* up, const void* gradient, Num type, int64_t n,
                                          void* d_gate, void* d_up) {
