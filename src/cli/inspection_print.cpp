@@ -2,6 +2,7 @@
 
 #include "cli/inspection.h"
 #include "cli/text.h"
+#include "model/rope.h"
 
 namespace steno {
 namespace {
@@ -14,22 +15,6 @@ int64_t parameters(const std::vector<TensorInfo>& tensors) {
     total += values;
   }
   return total;
-}
-
-const char* rope_scaling_name(RopeScaling scaling) {
-  switch (scaling) {
-    case RopeScaling::none:
-      return "none";
-    case RopeScaling::linear:
-      return "linear";
-    case RopeScaling::dynamic:
-      return "dynamic";
-    case RopeScaling::yarn:
-      return "yarn";
-    case RopeScaling::llama3:
-      return "llama3";
-  }
-  return "";
 }
 
 Json config_json(const ModelConfig& c) {

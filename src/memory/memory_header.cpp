@@ -10,31 +10,16 @@
 #include "io/file_hash.h"
 #include "io/shown.h"
 #include "model/identity.h"
+#include "model/rope.h"
 
 namespace steno {
 namespace {
-
-const char* scaling_name(RopeScaling scaling) {
-  switch (scaling) {
-    case RopeScaling::none:
-      return "none";
-    case RopeScaling::linear:
-      return "linear";
-    case RopeScaling::dynamic:
-      return "dynamic";
-    case RopeScaling::yarn:
-      return "yarn";
-    case RopeScaling::llama3:
-      return "llama3";
-  }
-  return "";
-}
 
 void put_rope(FieldValues& values, const std::string& prefix, const RopeConfig& rope) {
   const auto put = [&](const char* name, const auto& value) { values[prefix + name] = field_text(value); };
   put("theta", rope.theta);
   put("layout", std::string(rope.layout == RopeLayout::half ? "half" : "interleaved"));
-  put("scaling", std::string(scaling_name(rope.scaling)));
+  put("scaling", std::string(rope_scaling_name(rope.scaling)));
   if (rope.scaling != RopeScaling::none) {
     put("factor", rope.factor);
     put("original_max_positions", rope.original_max_positions);

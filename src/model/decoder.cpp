@@ -326,7 +326,7 @@ Output Decoder::run(const Input& in) const {
 
   Output out;
   if (in.capture.hidden) out.hidden_states.push_back(x);
-  const bool records_any = c10::GradMode::is_enabled() && in.checkpoint_blocks;
+  const bool checkpoints = c10::GradMode::is_enabled() && in.checkpoint_blocks;
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
     const bool is_local = config_.kinds[layer].local_rope;
     BlockCall call{.capture = in.capture, .turn = is_local ? *local : table, .allowed = mask_of(layer)};
@@ -335,7 +335,7 @@ Output Decoder::run(const Input& in) const {
       call.turn_front = is_local ? *local_front : *front;
     }
     const LayerRows none, &layer_rows = in.rows.empty() ? none : in.rows[layer];
-    x = records_any ? run_block_checkpointed(*this, layer, call, x, layer_rows, in.adapters, out)
+    x = checkpoints ? run_block_checkpointed(*this, layer, call, x, layer_rows, in.adapters, out)
                     : run_block(*this, layer, call, x, layer_rows, in.adapters, out);
     if (in.capture.hidden) out.hidden_states.push_back(x);
   }

@@ -85,6 +85,22 @@ RopeFrequencies rope_frequencies(const RopeConfig& config, int64_t d_h, int64_t 
   return result;
 }
 
+const char* rope_scaling_name(RopeScaling scaling) {
+  switch (scaling) {
+    case RopeScaling::none:
+      return "none";
+    case RopeScaling::linear:
+      return "linear";
+    case RopeScaling::dynamic:
+      return "dynamic";
+    case RopeScaling::yarn:
+      return "yarn";
+    case RopeScaling::llama3:
+      return "llama3";
+  }
+  return "";
+}
+
 RotaryTable rotary_table(const RopeConfig& config, int64_t d_h, const at::Tensor& positions, int64_t length) {
   const at::Tensor host = positions.to(at::kCPU).contiguous();
   const int64_t* position = host.const_data_ptr<int64_t>();

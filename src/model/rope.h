@@ -11,6 +11,9 @@ struct RotaryTable {
   RopeLayout layout;
 };
 
+// "none", "linear", ...: for messages and files.
+const char* rope_scaling_name(RopeScaling scaling);
+
 // Inverse frequencies [d_h/2] in f64, and the factor on cos and sin (yarn; 1 otherwise). `length`: positions in use,
 // which only dynamic scaling looks at.
 struct RopeFrequencies {

@@ -111,10 +111,4 @@ at::Tensor sum_nll(const Decoder& decoder, const at::Tensor& hidden, const at::T
   return rows_nll(decoder, hidden, targets, {}).sum(at::kDouble).to(at::kFloat);
 }
 
-at::Tensor token_nll(const Decoder& decoder, const at::Tensor& hidden, const at::Tensor& targets) {
-  const at::NoGradGuard no_grad;
-  check_targets(targets, decoder.config().vocab);
-  return rows_nll(decoder, hidden, targets, {});
-}
-
 }  // namespace steno

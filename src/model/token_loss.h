@@ -13,7 +13,4 @@ namespace steno {
 // vocabulary.
 at::Tensor sum_nll(const Decoder& decoder, const at::Tensor& hidden, const at::Tensor& targets);
 
-// The same per row, [N] f32, without gradients.
-at::Tensor token_nll(const Decoder& decoder, const at::Tensor& hidden, const at::Tensor& targets);
-
 }  // namespace steno

@@ -161,6 +161,16 @@ void Trainer::step() {
   after_step(rate, norm);
 }
 
+bool Trainer::stop_together(const std::exception_ptr& failure, bool stopped, const std::string& where) {
+  if (ranks_.any(failure != nullptr)) {
+    if (failure) std::rethrow_exception(failure);
+    throw ResourceError("[train] another rank failed in {}; its message says why", where);
+  }
+  const bool stops = ranks_.any(stopped);
+  interrupted_ |= stops;
+  return stops;
+}
+
 bool Trainer::gather_gradients(LossSums& sums) {
   std::exception_ptr failure;
   bool stopped = false;
@@ -171,14 +181,7 @@ bool Trainer::gather_gradients(LossSums& sums) {
   } catch (...) {
     failure = std::current_exception();
   }
-  if (ranks_.any(failure != nullptr)) {
-    if (failure) std::rethrow_exception(failure);
-    throw ResourceError("[train] another rank failed in step {}; its message says why", state_.step + 1);
-  }
-  if (ranks_.any(stopped)) {
-    interrupted_ = true;
-    return false;
-  }
+  if (stop_together(failure, stopped, fmt::format("step {}", state_.step + 1))) return false;
   sums = losses_.sum(sums);
   return true;
 }
@@ -258,14 +261,7 @@ bool Trainer::evaluate() {
   } catch (...) {
     failure = std::current_exception();
   }
-  if (ranks_.any(failure != nullptr)) {
-    if (failure) std::rethrow_exception(failure);
-    throw ResourceError("[train] another rank failed in the evaluation; its message says why");
-  }
-  if (ranks_.any(stopped)) {
-    interrupted_ = true;
-    return false;
-  }
+  if (stop_together(failure, stopped, "the evaluation")) return false;
   sums = losses_.sum(sums);
   state_.evaluation_due = false;
   Scalars values;

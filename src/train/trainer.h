@@ -1,6 +1,7 @@
 // The loop that every learned method is trained by: batches in a fixed order, averaged gradients, clipping, AdamW,
 // metrics, evaluation, checkpoints. What is learned is behind Objective; the trainer's own test fits a line.
 #pragma once
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -47,6 +48,8 @@ class Trainer {
   void step();
   // False when Ctrl-C ended it halfway: nothing has changed.
   bool gather_gradients(LossSums& sums);
+  // After work that every rank did for itself: throws on all ranks where one failed, true on all where one was stopped.
+  bool stop_together(const std::exception_ptr& failure, bool stopped, const std::string& where);
   LossSums accumulate();
   // Divides by the tokens, clips, updates. The norm before clipping; nothing when it is not finite.
   std::optional<double> update(int64_t tokens, double rate);
