@@ -76,7 +76,7 @@ class Program {
     root_.require_subcommand(0, 1);
     root_.footer(
         "'steno VERB --help' lists a verb's flags.\n"
-        "Exit codes: 0 done, 2 wrong usage, 3 bad input, 4 memory or disk ran out, 130 interrupted.");
+        "Exit codes: 0 done, 2 wrong usage, 3 bad input, 4 memory or disk ran out or a file is in use, 130 interrupted.");
   }
 
   void run(int argc, const char* const* argv) {

@@ -105,7 +105,7 @@ void RunDirectory::open_items(const Json& run) {
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (fd_ < 0) throw InputError("[eval] {}: cannot be written ({})", path.string(), std::strerror(errno));
   if (::flock(fd_, LOCK_EX | LOCK_NB) != 0)
-    throw UsageError("[eval] {}: another process is writing this run", folder_.string());
+    throw ResourceError("[eval] {}: another process is writing this run; try again when it is done", folder_.string());
 
   std::set<std::string> arms;
   for (const Json& arm : run.at("arms")) arms.insert(arm.at("id").get<std::string>());

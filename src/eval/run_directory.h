@@ -20,8 +20,8 @@ class RunDirectory {
  public:
   // `folder` is created, or holds a run of the same settings, which is continued. Empty: nothing is written, everything
   // is held in memory. `items`: ids in their order; `run`: run.json, with "arms".
-  // Throws UsageError (another run's folder: the first difference is named; in use by another process), InputError
-  // (damaged files), ResourceError.
+  // Throws UsageError (another run's folder: the first difference is named), InputError (damaged files), ResourceError
+  // (in use by another process, a full disk).
   RunDirectory(std::filesystem::path folder, const Json& run, const std::vector<std::string>& items);
   ~RunDirectory();
   RunDirectory(const RunDirectory&) = delete;

@@ -39,8 +39,8 @@ FileLock::FileLock(const std::filesystem::path& target, WhenLocked when) : targe
       close(fd_);
       if (error != EWOULDBLOCK) throw ResourceError("cannot lock '{}': {}", target_.string(), std::strerror(error));
       check_interrupt("nothing was written");
-      throw InputError("'{}' is being written by another process; try again when it is done, or wait with --wait",
-                       target_.string());
+      throw ResourceError("'{}' is being written by another process; try again when it is done, or wait with --wait",
+                          target_.string());
     }
     // The one who held it may have removed the file on release: then what we have locked is nobody's any more.
     struct stat held {

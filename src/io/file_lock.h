@@ -9,9 +9,9 @@ enum class WhenLocked { refuse, wait };
 
 class FileLock {
  public:
-  // Throws InputError when another process (or another FileLock of this one) holds it and `when` says refuse, and when
-  // the folder cannot be written; Interrupted when Ctrl-C comes while it waits. Links are followed, so that a file has
-  // one lock whatever it is called by.
+  // Throws ResourceError when another process (or another FileLock of this one) holds it and `when` says refuse;
+  // InputError when the folder cannot be written; Interrupted when Ctrl-C comes while it waits. Links are followed, so
+  // that a file has one lock whatever it is called by.
   FileLock(const std::filesystem::path& target, WhenLocked when);
   ~FileLock();
   FileLock(const FileLock&) = delete;

@@ -36,7 +36,7 @@ class FileLockTest : public ::testing::Test {
 
 TEST_F(FileLockTest, OneAtATime) {
   auto lock = std::make_unique<FileLock>(folder_ / "a", WhenLocked::refuse);
-  EXPECT_THROW(FileLock(folder_ / "a", WhenLocked::refuse), InputError);
+  EXPECT_THROW(FileLock(folder_ / "a", WhenLocked::refuse), ResourceError);
   EXPECT_NO_THROW(FileLock(folder_ / "b", WhenLocked::refuse));
   lock.reset();
   EXPECT_NO_THROW(FileLock(folder_ / "a", WhenLocked::refuse));
@@ -48,7 +48,7 @@ TEST_F(FileLockTest, OneLockForAllNamesOfAFile) {
   fs::create_symlink("a", folder_ / "link");
   const FileLock lock(folder_ / "link", WhenLocked::refuse);
   EXPECT_EQ(lock.target().filename(), "a");
-  EXPECT_THROW(FileLock(folder_ / "a", WhenLocked::refuse), InputError);
+  EXPECT_THROW(FileLock(folder_ / "a", WhenLocked::refuse), ResourceError);
 }
 
 TEST_F(FileLockTest, RefusesFoldersThatAreAbsent) {
@@ -89,7 +89,7 @@ TEST_F(FileLockTest, AKilledHolderLeavesItFree) {
   }
   char byte = 0;
   ASSERT_EQ(read(ready[0], &byte, 1), 1);
-  EXPECT_THROW(FileLock(folder_ / "a", WhenLocked::refuse), InputError);
+  EXPECT_THROW(FileLock(folder_ / "a", WhenLocked::refuse), ResourceError);
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
   std::ofstream(folder_ / ".a.b.1-1.tmp") << "of another file";

@@ -295,7 +295,7 @@ TEST_F(ResumeTest, AFolderIsForOneRun) {
     EXPECT_THAT(error.what(), HasSubstr("is not empty"));
   }
   const RunFolder lock(whole_.path(), true);
-  EXPECT_THROW(RunFolder(whole_.path(), true), UsageError);
+  EXPECT_THROW(RunFolder(whole_.path(), true), ResourceError);
   EXPECT_THROW(RunFolder(whole_.path() / "metrics.jsonl", true), InputError);
 }
 

@@ -39,7 +39,7 @@ RunFolder::RunFolder(fs::path folder, bool resume) : path_(std::move(folder)) {
   if (fd_ < 0) throw InputError("[train] {}: cannot be opened ({})", path_.string(), std::strerror(errno));
   if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
     close(fd_);
-    throw UsageError("[train] {}: another process trains in this folder", path_.string());
+    throw ResourceError("[train] {}: another process trains in this folder; try again when it is done", path_.string());
   }
   if (!resume && !fs::is_empty(path_)) {
     close(fd_);

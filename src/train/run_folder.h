@@ -11,8 +11,9 @@ namespace steno {
 // Holds the folder's lock: no two processes train into one. Rank 0 only.
 class RunFolder {
  public:
-  // Creates the folder where it is missing, and removes half-written files that a killed process left in it. Throws UsageError when it is not empty and `resume` is false, or when
-  // another process trains in it; InputError when it cannot be a folder.
+  // Creates the folder where it is missing, and removes half-written files that a killed process left in it. Throws
+  // UsageError when it is not empty and `resume` is false, ResourceError when another process trains in it, InputError
+  // when it cannot be a folder.
   RunFolder(std::filesystem::path folder, bool resume);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
