@@ -3,6 +3,7 @@ resumed, as one that nothing disturbed.
 
 Usage: train_test.py STENO [unittest arguments]
 """
+import fcntl
 import json
 import os
 import pathlib
@@ -168,9 +169,30 @@ class UsageTest(TrainTest):
         self.assertFails(train(self.out, "--set", "k=5"), 2, "k is given twice")
         self.assertFails(train(self.out, "--data", self.folder / "none.jsonl"), 3, "none.jsonl")
 
+    def test_what_an_objective_cannot_learn_is_refused_before_anything_is_made(self):
+        questions = self.folder / "qa.jsonl"
+        questions.write_text('{"context":"A cat.","question":"Who?","answers":["A cat"]}\n')
+        mixed = self.folder / "mixed.jsonl"
+        mixed.write_text(questions.read_text() + '{"text":"A dog."}\n')
+        for objective, data, valid, *parts in (
+                ("ft", TEXT, questions, "--data has 1 text", "context, question and answers"),
+                ("ft", questions, TEXT, "--valid has 1 text"),
+                ("ft", mixed, questions, "--data has 1 text"),
+                ("ae", questions, TEXT, "--data has 1 question", "--objective ft"),
+                ("mix", TEXT, mixed, "--valid has 1 question")):
+            with self.subTest(objective=objective, data=data.name):
+                result = train(self.out, "--objective", objective, "--data", data, "--valid", valid, "--quiet")
+                self.assertFails(result, 3, f"--objective {objective}", *parts)
+                self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
+                self.assertFalse(self.out.exists())
+        self.assertFails(train(self.out, "--data", self.folder / "none.jsonl"), 3, "none.jsonl")
+        self.assertFalse(self.out.exists())
+        self.assertWorks(train(self.out, "--objective", "ft", "--data", questions, "--valid", questions, "--steps", 1))
+
     def test_a_folder_is_not_overwritten(self):
         before = files(self.whole)
         self.assertFails(train(self.whole), 2, "is not empty", "--resume")
+        self.assertFails(train(self.whole / "metrics.jsonl"), 3, "cannot be made a folder")
         self.assertEqual(files(self.whole), before)
 
 
@@ -229,6 +251,12 @@ class ResumeTest(TrainTest):
         self.assertIn(newest.name, warnings[0])
         self.assertIn("damaged", warnings[0])
         self.assertAsUndisturbed(self.out)
+
+    def test_one_process_at_a_time(self):
+        lock = os.open(self.whole, os.O_RDONLY)
+        self.addCleanup(os.close, lock)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        self.assertFails(train(self.whole, "--resume"), 4, "another process trains in this folder")
 
     def test_another_run_is_refused(self):
         for arguments, part in ((("--lr", "2e-3"), "lr is 0.001 there and 0.002 now"),

@@ -73,14 +73,19 @@ class Train : public Verb {
     const auto ranks = open_communicator(options.device);
     if (ranks->rank() > 0) spdlog::set_level(spdlog::level::err);
     config_.check(ranks->size());
+    // A folder that is there is looked at before anything is read; a new one is made when nothing can be refused any
+    // more.
     std::optional<RunFolder> folder;
-    if (ranks->rank() == 0) folder.emplace(out_, resume_);
+    if (ranks->rank() == 0 && std::filesystem::exists(out_)) folder.emplace(out_, resume_);
 
     const Model model = load_model(find_model(common_.model), options);
     const auto train = open("data", data_, model);
     const auto valid = valid_.empty() ? nullptr : open("valid", valid_, model);
     const FieldValues settings = given_settings(method);
     const auto objective = method.open_objective(model, objective_, settings, config_.seed);
+    check_parts(objective->parts(), "data", *train);
+    if (valid) check_parts(objective->parts(), "valid", *valid);
+    if (ranks->rank() == 0 && !folder) folder.emplace(out_, resume_);
     tell_size(*objective, model);
 
     TrainProgress progress(config_.steps);
@@ -138,6 +143,20 @@ class Train : public Verb {
                  plural(static_cast<int64_t>(files.size()), "file"));
     spdlog::debug("--{}: {}", flag, summary.dump(-1, ' ', false, Json::error_handler_t::replace));
     return source;
+  }
+
+  // Whether the objective can learn from every example.
+  void check_parts(int64_t parts, const char* flag, const ExampleSource& source) const {
+    const Json summary = source.summary();
+    const auto texts = summary.value("texts", int64_t{0}), questions = summary.value("questions", int64_t{0});
+    if (parts == 3 && texts > 0)
+      throw InputError(
+          "[train] --objective {} learns from questions, and --{} has {} without any; take records with "
+          "context, question and answers",
+          objective_, flag, plural(texts, "text"));
+    if (parts == 1 && questions > 0)
+      throw InputError("[train] --objective {} learns from texts, and --{} has {}; take --objective ft for them",
+                       objective_, flag, plural(questions, "question"));
   }
 
   void tell_size(const Objective& objective, const Model& model) const {

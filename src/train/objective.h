@@ -43,6 +43,8 @@ class Objective {
  public:
   virtual ~Objective() = default;
   virtual std::vector<Parameter> parameters() const = 0;
+  // Parts of the examples that it learns from (train/example.h): 1, texts; 3, questions; 0, any.
+  virtual int64_t parts() const { return 0; }
   // Adds the gradient of the *sum* of the token losses to every parameter's .grad(); the trainer divides by the tokens
   // of the whole global batch. `seed` is the run's; random choices for example e are drawn from (seed, e.sample).
   // Examples that have nothing to supervise count with 0 tokens.

@@ -34,6 +34,7 @@ class IcaeObjective : public Objective {
                 const ObjectiveOptions& options);
 
   std::vector<Parameter> parameters() const override;
+  int64_t parts() const override { return options_.task == Task::instruction ? 3 : 1; }
   LossSums accumulate(std::span<const Example> batch, uint64_t seed) override;
   LossSums evaluate(std::span<const Example> batch, uint64_t seed) override;
   // Rebuilds the first span of a text, or answers the prompt of an instruction.
