@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/attention_blocks.h"
+#include "model/attention_gradient.h"
 #include "model/kernels.h"
 #include "model/kernels_bf16.h"
 
@@ -246,6 +247,7 @@ at::Tensor attend_recorded(const AttentionInput& in) {
   // f32 is there for reference numbers, and ATen's kernel takes a quick exponential, good to 20 units in the last
   // place.
   if (in.front > 0 || in.q.scalar_type() == at::kFloat) return attend_reference(in);
+  if (fits_blocks_gradient(in)) return attend_blocks_recorded(in);
   const int64_t steps = in.q.size(2), rows = in.k.size(2), heads = in.q.size(1);
   const bool square = !in.allowed.defined() && rows == steps;
   const auto type = in.q.scalar_type();

@@ -102,8 +102,9 @@ class Task {
     find_columns();
   }
 
-  // result [B, T, H * d]; mass and peak [group, padded] of this task, nullptr where not asked for.
-  void run(at::Tensor& result, float* mass, float* peak) {
+  // result [B, T, H * d]; normaliser [B, H, T], mass and peak [group, padded] of this task, nullptr where not asked
+  // for.
+  void run(at::Tensor& result, float* normaliser, float* mass, float* peak) {
     std::fill(scratch_.top.begin(), scratch_.top.end(), kMinusInfinity);
     std::fill(scratch_.total.begin(), scratch_.total.end(), 0.0f);
     scratch_.kept.clear(), scratch_.kept_top.clear();
@@ -124,6 +125,9 @@ class Task {
         const float total = scratch_.total[static_cast<size_t>(row)], share = total > 0 ? 1 / total : 0;
         kernels::scale_to_bf16(scratch_.out.data() + row * s_.d, s_.d, share,
                                out + ((b_ * s_.steps + first_ + t) * s_.heads + h_ * s_.group + g) * s_.d);
+        if (normaliser)
+          normaliser[(b_ * s_.heads + h_ * s_.group + g) * s_.steps + first_ + t] =
+              scratch_.top[static_cast<size_t>(row)] * static_cast<float>(in_.scale) + std::log(total);
         if (mass || peak) count_received(row, g, first_ + t, share, mass, peak);
       }
     }
@@ -260,7 +264,7 @@ bool fits_blocks(const AttentionInput& in) {
          (in.front == 0 || (in.q_front.scalar_type() == at::kBFloat16 && in.q_front.stride(3) == 1));
 }
 
-at::Tensor attend_blocks(const AttentionInput& input, AttentionReceived* received) {
+at::Tensor attend_blocks(const AttentionInput& input, AttentionReceived* received, at::Tensor* normaliser) {
   AttentionInput in = input;
   if (in.allowed.defined()) in.allowed = in.allowed.contiguous();
   const Shape s = shape_of(in);
@@ -271,13 +275,15 @@ at::Tensor attend_blocks(const AttentionInput& input, AttentionReceived* receive
   at::Tensor mass, peak;
   if (received) mass = at::zeros({tasks, s.group, s.padded}, at::kFloat);
   if (received && received->wants_peak) peak = at::zeros({tasks, s.group, s.padded}, at::kFloat);
+  if (normaliser) *normaliser = at::empty({s.batch, s.heads, s.steps}, at::kFloat);
+  auto* sums = normaliser ? normaliser->mutable_data_ptr<float>() : nullptr;
   const auto rows_of = [&](const at::Tensor& t, int64_t task) {
     return t.defined() ? t.mutable_data_ptr<float>() + task * s.group * s.padded : nullptr;
   };
   at::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
     Scratch scratch(s);
     for (int64_t task = begin; task < end; ++task)
-      Task(in, s, packed, scratch, task).run(result, rows_of(mass, task), rows_of(peak, task));
+      Task(in, s, packed, scratch, task).run(result, sums, rows_of(mass, task), rows_of(peak, task));
     at::native::cpublas::brgemm_release();
   });
   const auto by_head = [&](const at::Tensor& t) {  // [B * H_kv * blocks, group, padded] -> [B, H, blocks, S]

@@ -11,7 +11,8 @@ namespace steno {
 bool fits_blocks(const AttentionInput& input);
 
 // attend() for inputs that fit: [B, T, H * d_h] bf16. Probabilities are rounded to bf16 before the product with the
-// values; `received`, where given, sums them as rounded. The same bits for any number of threads.
-at::Tensor attend_blocks(const AttentionInput& input, AttentionReceived* received);
+// values; `received`, where given, sums them as rounded. `normaliser`, where given, becomes [B, H, T] f32: the
+// logarithm of every query's sum of exp(score), -inf where it reads nothing. The same bits for any number of threads.
+at::Tensor attend_blocks(const AttentionInput& input, AttentionReceived* received, at::Tensor* normaliser = nullptr);
 
 }  // namespace steno

@@ -203,5 +203,51 @@ TEST(Attention, GradientsEqualTheReference) {
   EXPECT_TRUE(in.q.grad().defined() && in.k.grad().defined());
 }
 
+// d(sum of y * direction) by q, k and v.
+std::vector<at::Tensor> slopes(const AttentionInput& input, const at::Tensor& direction,
+                               at::Tensor (*function)(const AttentionInput&)) {
+  AttentionInput in = input;
+  for (at::Tensor* t : {&in.q, &in.k, &in.v}) *t = t->detach().requires_grad_(true);
+  (function(in) * direction).sum().backward();
+  return {in.q.grad(), in.k.grad(), in.v.grad()};
+}
+
+at::Tensor recorded(const AttentionInput& in) { return attend(in); }
+
+TEST(Attention, GradientsInBf16EqualTheReference) {
+  for (const Shape& s : {Shape{1, 1, 1, 5, 5, 32}, Shape{2, 2, 3, 128, 128, 64}, Shape{1, 3, 3, 300, 300, 64},
+                         Shape{1, 2, 2, 70, 333, 96}, Shape{2, 1, 4, 257, 258, 32}}) {
+    SCOPED_TRACE(fmt::format("{} steps, {} rows, d {}", s.steps, s.rows, s.d));
+    AttentionInput in = random_input(s, at::kBFloat16, 11);
+    in.q = in.q * 3;  // some queries look at few keys
+    const at::Tensor direction = random_tensor({s.batch, s.steps, s.kv_heads * s.group * s.d}, 9).to(at::kBFloat16);
+    const auto found = slopes(in, direction, recorded);
+    // Values that lie token by token, as a projection leaves them.
+    AttentionInput other = in;
+    other.v = in.v.transpose(1, 2).contiguous().transpose(1, 2);
+    const auto again = slopes(other, direction, recorded);
+    for (at::Tensor* t : {&in.q, &in.k, &in.v}) *t = t->to(at::kFloat);
+    const auto expected = slopes(in, direction.to(at::kFloat), attend_reference);
+    for (size_t i = 0; i < 3; ++i) {
+      ASSERT_EQ(found[i].scalar_type(), at::kBFloat16);
+      const double error = (found[i].to(at::kFloat) - expected[i]).norm().item<double>();
+      EXPECT_LE(error, 0.008 * expected[i].norm().item<double>()) << "qkv"[i];
+      EXPECT_TRUE(at::equal(found[i], again[i])) << "qkv"[i];
+    }
+  }
+}
+
+TEST(Attention, GradientsInBf16AreTheSameBitsWithAnyThreads) {
+  const AttentionInput in = random_input({1, 2, 3, 200, 200, 64}, at::kBFloat16, 12);
+  const at::Tensor direction = random_tensor({1, 200, 384}, 9).to(at::kBFloat16);
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto one = slopes(in, direction, recorded);
+  at::set_num_threads(3);
+  const auto three = slopes(in, direction, recorded);
+  at::set_num_threads(before);
+  for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(at::equal(one[i], three[i])) << "qkv"[i];
+}
+
 }  // namespace
 }  // namespace steno

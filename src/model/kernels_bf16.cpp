@@ -8,6 +8,7 @@
 
 #include "model/kernels.h"
 #include "model/vector.h"
+#include "model/vector_bf16.h"
 
 namespace steno::kernels {
 namespace {
@@ -175,22 +176,6 @@ void attend_split_bf16(const uint16_t* q, const uint16_t* q_front, int64_t front
     }
   }
 }
-
-// 2^n * p(r) with a polynomial of degree 5 (Taylor): relative error below 3e-6, far below the rounding to bf16 that
-// follows. -inf gives 0.
-static inline __m512 quick_exp2(__m512 x) {
-  const __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m512 r = _mm512_sub_ps(x, n);
-  __m512 p = _mm512_set1_ps(1.3333558146428443e-3f);
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.6181291076284772e-3f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.5504108664821580e-2f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.4022650695910072e-1f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.9314718055994531e-1f));
-  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-  return _mm512_scalef_ps(p, n);
-}
-
-static inline __m512 widen(__m256i halves) { return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16); }
 
 void pack_keys(const uint16_t* k, int64_t stride, int64_t rows, int64_t d, int64_t block, uint16_t* out) {
   auto* pairs = reinterpret_cast<uint32_t*>(out);

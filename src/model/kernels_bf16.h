@@ -31,9 +31,26 @@ void hide(const uint8_t* open, int64_t n, float* s);
 float soften_row(const float* s, int64_t n, float scale, float& top, uint16_t* p);
 // y[i] = bf16(x[i] * scale); 0 for scale 0 whatever x holds. n % 32 == 0.
 void scale_to_bf16(const float* x, int64_t n, float scale, uint16_t* y);
+// y[i] = bf16(scale * sum over r < rows of x[r * stride + i]), added in order. n % 32 == 0.
+void sum_to_bf16(const float* x, int64_t rows, int64_t stride, int64_t n, float scale, uint16_t* y);
 // mass[j] += p[j] * share, n % 32 == 0.
 void add_shares(const uint16_t* p, int64_t n, float share, float* mass);
 // peak[j] = max(peak[j], p[j] * share).
 void raise_peaks(const uint16_t* p, int64_t n, float share, float* peak);
+
+// Gradient of attention, kKeyBlock keys by kKeyBlock queries at a time (kernels_bf16_gradient.cpp).
+// The sum of a[i] * b[i], n % 32 == 0.
+float dot_bf16(const uint16_t* a, const uint16_t* b, int64_t n);
+// Rows [first, first + kKeyBlock) of x, `stride` apart, as columns: out[i * out_stride + j] = x[first + j, i], i < d.
+// Rows beyond `rows` are 0.
+void pack_columns(const uint16_t* x, int64_t stride, int64_t rows, int64_t d, int64_t first, uint16_t* out,
+                  int64_t out_stride);
+// One block, a row for each key and a column for each query: s = k.q, dp = v.do. p = exp(s * scale - normaliser) where
+// row <= column + open and 0 elsewhere, ds = p * (dp - delta), both bf16; `pairs` is ds in the layout of pack_values().
+// normaliser, delta [kKeyBlock], by query; a normaliser of +inf gives 0.
+void soften_gradient(const float* s, const float* dp, const float* normaliser, const float* delta, float scale,
+                     int64_t open, uint16_t* p, uint16_t* ds, uint16_t* pairs);
+// y[j * stride + i] = bf16(x[i * kKeyBlock + j] * scale) for j < count, i < d.
+void columns_to_bf16(const float* x, int64_t count, int64_t d, float scale, uint16_t* y, int64_t stride);
 
 }  // namespace steno::kernels

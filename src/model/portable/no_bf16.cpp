@@ -1,7 +1,7 @@
 // For compilers without AVX-512 BF16: has_bf16_dot() is false and nobody calls the rest.
-#include "model/kernels_bf16.h"
-
 #include <cstdlib>
+
+#include "model/kernels_bf16.h"
 
 namespace steno::kernels {
 
@@ -19,5 +19,13 @@ float soften_row(const float*, int64_t, float, float&, uint16_t*) { std::abort()
 void scale_to_bf16(const float*, int64_t, float, uint16_t*) { std::abort(); }
 void add_shares(const uint16_t*, int64_t, float, float*) { std::abort(); }
 void raise_peaks(const uint16_t*, int64_t, float, float*) { std::abort(); }
+void sum_to_bf16(const float*, int64_t, int64_t, int64_t, float, uint16_t*) { std::abort(); }
+float dot_bf16(const uint16_t*, const uint16_t*, int64_t) { std::abort(); }
+void pack_columns(const uint16_t*, int64_t, int64_t, int64_t, int64_t, uint16_t*, int64_t) { std::abort(); }
+void soften_gradient(const float*, const float*, const float*, const float*, float, int64_t, uint16_t*, uint16_t*,
+                     uint16_t*) {
+  std::abort();
+}
+void columns_to_bf16(const float*, int64_t, int64_t, float, uint16_t*, int64_t) { std::abort(); }
 
 }  // namespace steno::kernels
