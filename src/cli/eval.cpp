@@ -180,7 +180,7 @@ class Eval : public Verb {
     Json sources = Json::array(), arm_list = Json::array();
     for (const DataSource& s : data.sources())
       sources.push_back({{"name", s.name}, {"hash", s.hash}, {"records", s.records}, {"skipped", s.skipped}});
-    for (const Arm& arm : arms) arm_list.push_back(arm_json(arm, model.decoder));
+    for (const Arm& arm : arms) arm_list.push_back(arm_json(arm, model));
     return {{"format", "steno.eval"},
             {"format_version", 1},
             {"steno", STENO_VERSION},

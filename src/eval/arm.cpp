@@ -76,24 +76,27 @@ std::vector<Arm> make_arms(const ArmChoice& choice, const std::shared_ptr<const 
   return arms;
 }
 
-Json arm_json(const Arm& arm, const std::shared_ptr<const Decoder>& decoder) {
-  const auto stream = arm.open(decoder);
+Json arm_json(const Arm& arm, const Model& model) {
+  const auto stream = arm.open(model.decoder);
   FieldValues params;
   for (const FieldInfo& field : arm.method->parameters()) params[field.name] = field.value;
   for (const auto& [name, value] : arm.options.params) params[name] = value;
   const std::string positions = parameter(arm, "positions");
   const std::string reading = stream->accounting().reading;
-  return {{"id", arm.id},
-          {"method", arm.method->name()},
-          {"version", arm.method->version()},
-          {"budget", arm.options.budget > 0 ? Json(arm.options.budget) : Json()},
-          {"params", params},
-          // Without such a parameter every token keeps the position it was read at.
-          {"positions", positions.empty() ? "gaps" : positions},
-          {"chunk", stream->chunk_size()},
-          {"reading", reading.empty() ? fmt::format("chunks of {}", stream->chunk_size()) : reading},
-          {"query_aware", arm.query_aware || arm.method->query_aware()},
-          {"control", arm.control == Control::none ? Json() : Json(control_name(arm.control))}};
+  Json json = {{"id", arm.id},
+               {"method", arm.method->name()},
+               {"version", arm.method->version()},
+               {"budget", arm.options.budget > 0 ? Json(arm.options.budget) : Json()},
+               {"params", params},
+               // Without such a parameter every token keeps the position it was read at.
+               {"positions", positions.empty() ? "gaps" : positions},
+               {"chunk", stream->chunk_size()},
+               {"reading", reading.empty() ? fmt::format("chunks of {}", stream->chunk_size()) : reading},
+               {"query_aware", arm.query_aware || arm.method->query_aware()},
+               {"control", arm.control == Control::none ? Json() : Json(control_name(arm.control))}};
+  if (const auto compressor = arm.method->open_compressor(model, arm.options.params))
+    json["identity"] = compressor->identity();
+  return json;
 }
 
 }  // namespace steno

@@ -39,7 +39,8 @@ struct ArmChoice {
 // Methods times budgets; methods without a budget once. Opens a stream of each on `decoder`, so that options which make
 // no sense are refused (UsageError) before any work is done.
 std::vector<Arm> make_arms(const ArmChoice& choice, const std::shared_ptr<const Decoder>& decoder);
-// The entry of run.json.
-Json arm_json(const Arm& arm, const std::shared_ptr<const Decoder>& decoder);
+// The entry of run.json. What a learned method reads beside the model stands in it as a hash, since a path may hold
+// another adapter tomorrow. Throws InputError for an adapter of another model.
+Json arm_json(const Arm& arm, const Model& model);
 
 }  // namespace steno

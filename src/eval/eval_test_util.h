@@ -37,7 +37,7 @@ struct Bench {
 
   Json record() const {
     Json list = Json::array();
-    for (const Arm& arm : arms) list.push_back(arm_json(arm, model->decoder));
+    for (const Arm& arm : arms) list.push_back(arm_json(arm, *model));
     return {{"settings", run->settings()}, {"arms", list}};
   }
 

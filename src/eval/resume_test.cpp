@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "eval/eval_test_util.h"
+#include "methods/method_test_util.h"
 
 namespace steno {
 namespace {
@@ -180,7 +181,31 @@ TEST(RunDirectory, OneProcessAtATime) {
   RunDirectory first(folder.path(), kRun, {"x"});
   // flock(2) belongs to the open file, so that one process can stand for two here.
   EXPECT_THAT([&] { RunDirectory(folder.path(), kRun, {"x"}); },
-              ThrowsMessage<UsageError>(HasSubstr("another process")));
+              ThrowsMessage<ResourceError>(HasSubstr("another process")));
+}
+
+// The path is the same, what lies there is not.
+TEST(Resume, WithAnotherAdapterIsRefused) {
+  const EvalFolder folder;
+  const Method& icae = method_named("icae");
+  const std::string place = (folder.path() / "adapter").string();
+  const Model base = load_model(test::tiny_folder("llama_tied"), {.dtype = at::kFloat});
+  const auto record = [&](uint64_t seed) {
+    icae.open_objective(base, "ae", {{"k", "2"}, {"ratio", "4"}, {"rank", "2"}}, seed)->save(place, Json::object());
+    return Bench("ppl", eval_data("dialogue.jsonl"), {},
+                 {.methods = {"icae"}, .params = {{"icae", {{"adapter", place}}}}})
+        .record();
+  };
+  const auto run = folder.path() / "run";
+  const Json first = record(1);
+  EXPECT_EQ(first["arms"][0]["identity"]["adapter"],
+            icae.open_compressor(base, {{"adapter", place}})->identity().at("adapter"));
+  { RunDirectory directory(run, first, {"x"}); }
+  EXPECT_NO_THROW(RunDirectory(run, record(1), {"x"}));
+  EXPECT_THAT([&] { RunDirectory(run, record(2), {"x"}); },
+              ThrowsMessage<UsageError>(HasSubstr("arms[0].identity.adapter: \"")));
+  const Bench dense("ppl", eval_data("dialogue.jsonl"), {}, {.methods = {"dense"}});
+  EXPECT_FALSE(dense.record()["arms"][0].contains("identity"));
 }
 
 TEST(RunDirectory, WithoutAFolderNothingIsWritten) {

@@ -97,7 +97,7 @@ TEST(Qa, QueryAwareReadsContextAndQuestionInOneFeed) {
   const Json a = apart.run->run(0, apart.arms[0], {}), b = one.run->run(0, one.arms[0], {});
   EXPECT_EQ(a["prediction"], b["prediction"]);  // dense does not care
   EXPECT_EQ(a["accounting"]["source_tokens"], b["accounting"]["source_tokens"]);
-  EXPECT_TRUE(arm_json(one.arms[0], one.model->decoder)["query_aware"]);
+  EXPECT_TRUE(arm_json(one.arms[0], *one.model)["query_aware"]);
 }
 
 // HotpotQA's facts: what the memory holds of them, and the answer with it.
