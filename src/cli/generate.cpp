@@ -98,7 +98,7 @@ class Generate : public Verb {
     const Stopwatch clock;
     const auto on_text = [&](std::string_view piece) {
       progress.clear();
-      if (!common_.json) out.write(piece);
+      if (!common_.json) out.write_text(piece);
     };
     const auto on_prompt = [&](int64_t done) {
       progress.update(done);

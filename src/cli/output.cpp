@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "metrics/python_text.h"
 
 namespace steno {
 namespace {
@@ -28,6 +29,8 @@ void StandardOutput::write(std::string_view text) {
     text.remove_prefix(static_cast<size_t>(written));
   }
 }
+
+void StandardOutput::write_text(std::string_view text) { write(to_valid_utf8(text)); }
 
 void StandardOutput::write_json(const Json& json) {
   write(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");

@@ -14,6 +14,8 @@ class StandardOutput {
  public:
   // All throw ResourceError (disk full, closed descriptor) or ReaderGone.
   void write(std::string_view text);
+  // What a model wrote, or a stored piece of a text: bytes that are no whole character become U+FFFD.
+  void write_text(std::string_view text);
   // One object or array and a line break. Bytes that are not UTF-8 become U+FFFD.
   void write_json(const Json& json);
   // Some file systems report a full disk only here. Nothing can be written after it.

@@ -56,7 +56,7 @@ class Reconstruct : public Verb {
       const std::span<const size_t> group = std::span(chosen).subspan(at, std::min(kAtOnce, chosen.size() - at));
       for (Json& item : write(*file, group, *open.compressor, *model.tokenizer)) {
         progress.clear();
-        if (!common_.json) out.write(item_text(*file, item));
+        if (!common_.json) out.write_text(item_text(*file, item));
         items.push_back(std::move(item));
       }
       progress.update(static_cast<int64_t>(at + group.size()));
