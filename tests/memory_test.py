@@ -119,11 +119,11 @@ class LifeOfAMemory(MemoryTest):
         fresh, a, b, c = (self.folder / n for n in ("fresh", "a", "b", "c"))
         for dtype in ("f32", "int4"):
             with self.subTest(dtype=dtype):
-                flags = ("--slot-dtype", dtype, "--keep-text")
+                flags = ("--slot-dtype", dtype, "--keep-text", "--force")
                 whole = self.compress(fresh, self.one, self.two, *flags)
                 first = self.compress(a, self.one, *flags)
                 second = self.compress(b, self.two, *flags)
-                merged = self.run_json("memory", "merge", a, b, "-o", c)
+                merged = self.run_json("memory", "merge", a, b, "-o", c, "--force")
                 self.assertEqual(c.read_bytes(), fresh.read_bytes())
                 self.assertEqual(merged["new_bytes"], 0)
                 # The memory's own type and habit are taken where no flag says otherwise.
@@ -181,7 +181,7 @@ class LifeOfAMemory(MemoryTest):
         scores = self.run_json("memory", "show", book)["scores"]
         self.assertEqual(set(scores), {"f32", "bf16", "int8", "int4"})
         # An untrained adapter brings nothing back: all text is kept as text, which says so.
-        done = self.compress(book, short, "--min-fidelity", "0.99")
+        done = self.compress(book, short, "--min-fidelity", "0.99", "--force")
         self.assertGreater(done["raw_spans"], 0)
         self.assertEqual(done["raw_spans"], done["certificate"]["raw_spans"])
         exported = [json.loads(line) for line in steno("memory", "export", book).stdout.splitlines()]
@@ -259,6 +259,46 @@ class Refusals(MemoryTest):
         self.assertFails(result, 3, "is no memory file")
         self.assertEqual(self.one.read_text(), ONE)
 
+    def test_a_memory_is_not_lost_by_writing_another(self):
+        flags = ("--set", f"adapter={self.adapter}", *COMMON)
+        command = ("compress", self.two, "-o", self.book, *flags)
+        self.assertFails(steno(*command), 2, self.book, "--append", "--force")
+        self.assertFails(steno(*command, "--append", "--force"), 2, "--append", "--force")
+        other = self.folder / "other_book"
+        self.compress(other, self.two)
+        wanted = other.read_bytes()
+        self.book = self.book.rename(self.folder / "book.safetensors")
+        self.assertFails(steno("memory", "merge", other, other, "-o", self.book), 2, self.book, "--force")
+        self.assertFails(steno("memory", "export", other, "-o", self.book), 2, self.book, "--force")
+        self.assertEqual(self.book.read_bytes(), self.good)
+        self.compress(self.book, self.two, "--force")
+        self.assertEqual(self.book.read_bytes(), wanted)
+        # Into one of its parts, which is not lost.
+        self.run_json("memory", "merge", other, self.book, "-o", self.book)
+        self.assertEqual(len(self.run_json("memory", "list", self.book)["spans"]),
+                         2 * len(self.run_json("memory", "list", other)["spans"]))
+
+    def test_a_text_that_comes_again_is_told(self):
+        flags = [flag for flag in COMMON if flag != "--quiet"]
+        spans = len(self.run_json("memory", "list", self.book)["spans"])
+
+        def warnings(*command):
+            result = steno(*command, *flags)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            return [line for line in result.stderr.splitlines() if "warning" in line]
+        self.assertEqual(warnings("memory", "append", self.book, self.two), [])
+        again = warnings("memory", "append", self.book, self.one)
+        self.assertEqual(len(again), 1)
+        for part in (self.one, f"{spans} spans of {self.book}", "once more"):
+            self.assertIn(str(part), again[0])
+        self.assertEqual(sum(s["source"] == str(self.one) for s in self.run_json("memory", "list", self.book)["spans"]),
+                         2 * spans)
+        self.one.write_text(TWO)  # the name alone says nothing
+        self.assertEqual(warnings("memory", "append", self.book, self.one), [])
+        twice = warnings("compress", self.two, self.two, "-o", self.folder / "twice", "--set", f"adapter={self.adapter}")
+        self.assertEqual(len(twice), 1)
+        self.assertIn("named twice", twice[0])
+
     def test_another_model_or_adapter_is_refused_by_name(self):
         model = self.folder / "model"
         shutil.copytree(MODEL, model)
@@ -314,7 +354,7 @@ class Refusals(MemoryTest):
         self.assertFails(result, 4, "book")
         self.assertEqual(self.book.read_bytes(), self.good)
         limit = 1000
-        result = steno("compress", self.two, "-o", self.book, "--set", f"adapter={self.adapter}", *COMMON,
+        result = steno("compress", self.two, "-o", self.book, "--force", "--set", f"adapter={self.adapter}", *COMMON,
                        preexec_fn=small_disk)
         self.assertFails(result, 4, "book")
         self.assertEqual(self.book.read_bytes(), self.good)
@@ -344,7 +384,7 @@ class SeveralProcesses(MemoryTest):
             fcntl.flock(held, fcntl.LOCK_EX)
             for command in (("memory", "append", book, self.two, *COMMON), ("memory", "delete", book, "0"),
                             ("memory", "merge", book, book, "-o", book)):
-                self.assertFails(steno(*command), 3, "another process", "--wait")
+                self.assertFails(steno(*command), 4, "another process", "--wait")
             self.assertEqual(book.read_bytes(), good)
             # Reading needs no lock.
             self.assertEqual(steno("memory", "verify", book).returncode, 0)

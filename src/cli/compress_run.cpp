@@ -72,6 +72,7 @@ class CompressRun {
         throw InputError("[{}] {}: is a memory file already; 'steno memory merge' joins memories", request_.owner,
                          name);
     const std::vector<Document> documents = read_documents(request_.owner, request_.documents);
+    tell_repeated(documents);
     const Model model = load_model(find_model(common_.model), load_options(common_));
     const OpenCompressor open = open_for(request_, base_.get(), model);
     if (base_) base_->check_identity(open.header);
@@ -106,6 +107,22 @@ class CompressRun {
       base_ = MemoryFile::open(target);
     } else if (!MemoryFile::is_memory_file(target)) {
       throw InputError("[{}] {}: it exists and is no memory file; it is not overwritten", request_.owner, request_.out);
+    } else if (!request_.replace) {
+      throw UsageError("[{}] {}: this memory exists; add to it by --append, or replace it by --force", request_.owner,
+                       request_.out);
+    }
+  }
+
+  // Nobody wants a text twice by accident, and somebody may on purpose.
+  void tell_repeated(const std::vector<Document>& documents) const {
+    for (auto document = documents.begin(); document != documents.end(); ++document) {
+      const int64_t there = base_ ? repeated_spans(*document, base_->spans()) : 0;
+      if (there > 0)
+        spdlog::warn("{}: {} of {} hold text of it already; it is added once more", document->name,
+                     plural(there, "span"), request_.out);
+      if (std::any_of(documents.begin(), document,
+                      [&](const Document& d) { return d.name == document->name && d.text == document->text; }))
+        spdlog::warn("{}: is named twice, and is compressed twice", document->name);
     }
   }
 

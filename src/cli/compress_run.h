@@ -14,10 +14,10 @@ struct CompressRequest {
   std::string owner;                   // begins messages: "compress"
   std::vector<std::string> documents;  // names and patterns
   std::string out;
-  std::string method;    // empty: that of the memory that is appended to
-  FieldValues settings;  // the method's parameters; with append they replace those that the memory names
-  // The memory is read first and its spans are kept; otherwise a memory of that name is replaced.
-  bool append = false;
+  std::string method;       // empty: that of the memory that is appended to
+  FieldValues settings;     // the method's parameters; with append they replace those that the memory names
+  bool append = false;      // the memory is read first and its spans are kept
+  bool replace = false;     // a memory of that name may be lost; otherwise it is refused
   bool must_exist = false;  // append to nothing is refused
   WhenLocked when_locked = WhenLocked::refuse;
   SpanCut cut = SpanCut::fixed;

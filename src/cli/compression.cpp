@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "io/file_hash.h"
 
 namespace steno {
 namespace {
@@ -90,6 +91,16 @@ std::vector<PlannedSpan> plan_spans(const std::string& owner, const Document& do
     spans.push_back(std::move(planned));
   }
   return spans;
+}
+
+int64_t repeated_spans(const Document& document, std::span<const SpanInfo> spans) {
+  const auto size = static_cast<int64_t>(document.text.size());
+  return std::count_if(spans.begin(), spans.end(), [&](const SpanInfo& span) {
+    // A BOS alone is no text.
+    if (span.source != document.name || span.byte_begin >= span.byte_end || span.byte_end > size) return false;
+    const auto begin = static_cast<size_t>(span.byte_begin), count = static_cast<size_t>(span.byte_end) - begin;
+    return hash_bytes(std::string_view(document.text).substr(begin, count)) == span.text_hash;
+  });
 }
 
 NewSpan piece_of(const PlannedSpan& planned, int64_t begin, int64_t end) {

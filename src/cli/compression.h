@@ -32,6 +32,8 @@ std::vector<int64_t> token_ends(const std::string& where, const Tokenizer& token
 // Special tokens in the text stay plain text; compressor.opening_token() stands in front, with no bytes.
 std::vector<PlannedSpan> plan_spans(const std::string& owner, const Document& document, const Tokenizer& tokenizer,
                                     const Compressor& compressor, SpanCut cut, bool keep_text);
+// How many of `spans` hold text of this document as it is: of the same name, at the same place, with the same content.
+int64_t repeated_spans(const Document& document, std::span<const SpanInfo> spans);
 // Tokens [begin, end) of `span`, counted from its first.
 NewSpan piece_of(const PlannedSpan& span, int64_t begin, int64_t end);
 

@@ -126,6 +126,26 @@ TEST_P(CompressionTest, PiecesOfASpanJoinToIt) {
   }
 }
 
+TEST_P(CompressionTest, KnowsWhatAMemoryHoldsAlready) {
+  const test::TemporaryFolder folder;
+  const auto spans = plan();
+  MemoryWriter writer(test::made_up_header());
+  CompressionCounts counts;
+  compress_into(writer, compressor_, *tokenizer_, spans, {}, counts, [](int64_t) {});
+  writer.write(folder.path() / "m");
+  const auto file = MemoryFile::open(folder.path() / "m");
+  const std::string& name = file->spans().front().source;
+  const auto count = static_cast<int64_t>(spans.size());
+  EXPECT_EQ(repeated_spans({name, kText}, file->spans()), count);
+  EXPECT_EQ(repeated_spans({name, kText + " And more."}, file->spans()), count);
+  EXPECT_EQ(repeated_spans({name + "x", kText}, file->spans()), 0);
+  std::string other = kText;
+  other[0] = 'o';
+  EXPECT_EQ(repeated_spans({name, other}, file->spans()), count - 1);
+  EXPECT_EQ(repeated_spans({name, kText.substr(0, kText.size() - 1)}, file->spans()), count - 1);
+  EXPECT_EQ(repeated_spans({name, kText}, {}), 0);
+}
+
 TEST_P(CompressionTest, JobsDoNotChangeTheResult) {
   const auto spans = plan();
   ASSERT_GT(spans.size(), 3u);

@@ -33,6 +33,7 @@ class Memory : public Verb {
                      "the memory file, and what the action needs besides; a SPAN is an id, a source "
                      "name, an index or a range of them (2..5)");
     app_->add_option("-o,--out", out_, "merge, export: the file to write")->type_name("FILE");
+    app_->add_flag("--force", force_, "merge, export: replace a memory of that name")->group("Memory files");
     add_compress_flags(*app_, flags_);
   }
 
@@ -152,6 +153,10 @@ class Memory : public Verb {
     std::error_code error;
     if (std::filesystem::exists(lock.target(), error) && !MemoryFile::is_memory_file(lock.target()))
       throw InputError("[memory] {}: it exists and is no memory file; it is not overwritten", out_);
+    // Into one of its parts loses nothing.
+    if (std::none_of(names_.begin(), names_.end(),
+                     [&](const std::string& name) { return std::filesystem::equivalent(name, lock.target(), error); }))
+      refuse_to_replace();
     std::optional<MemoryWriter> writer;
     for (const std::string& name : names_) {
       const auto file = MemoryFile::open(name);
@@ -168,6 +173,7 @@ class Memory : public Verb {
     if (out_.empty() && common_.json)
       throw UsageError("[memory] export: --json prints one object, not a line per span; leave it out, or name -o FILE");
     if (out_.empty()) return out.write(export_lines(*file));
+    refuse_to_replace();
     const std::string type = std::filesystem::path(out_).extension().string();
     if (type == ".npy") {
       export_npy(*file, out_);
@@ -181,6 +187,12 @@ class Memory : public Verb {
       throw UsageError("[memory] export: '{}' ends in none of .jsonl, .npy, .safetensors", out_);
     }
     if (common_.json) out.write_json({{"file", out_}, {"spans", file->spans().size()}});
+  }
+
+  void refuse_to_replace() const {
+    std::error_code error;
+    if (!force_ && std::filesystem::is_regular_file(out_, error) && MemoryFile::is_memory_file(out_))
+      throw UsageError("[memory] {}: this memory exists; name another file, or replace it by --force", out_);
   }
 
   static MemoryHeader with_our_version(MemoryHeader header) {
@@ -204,6 +216,7 @@ class Memory : public Verb {
 
   std::string action_, out_;
   Names names_;
+  bool force_ = false;
   CompressFlags flags_;
 };
 
