@@ -135,7 +135,9 @@ TEST_P(Contract, WrongOptionsAreUsageErrors) {
   for (const int64_t budget : {int64_t{-1}, int64_t{-1000}, std::numeric_limits<int64_t>::min()})
     EXPECT_THROW(open(16, budget), UsageError) << budget;
   EXPECT_NO_THROW(open(16, method().smallest_budget()));
-  if (method().smallest_budget() > 1) EXPECT_THROW(open(16, method().smallest_budget() - 1), UsageError);
+  if (method().smallest_budget() > 1) {
+    EXPECT_THROW(open(16, method().smallest_budget() - 1), UsageError);
+  }
 }
 
 TEST_P(Contract, ABudgetAboveTheTextIsDense) {
@@ -215,7 +217,9 @@ TEST_P(Contract, LogitsComeAsAskedFor) {
   EXPECT_EQ(rows.logits.scalar_type(), at::kFloat);
   EXPECT_EQ(row.first_position, kTokens - 1);
   ASSERT_EQ(row.logits.sizes(), (std::vector<int64_t>{1, decoder_->config().vocab}));
-  if (!method().query_aware()) EXPECT_LE(relative_difference(row.logits[0], rows.logits[-1]), exact() ? 1e-6 : 0.01);
+  if (!method().query_aware()) {
+    EXPECT_LE(relative_difference(row.logits[0], rows.logits[-1]), exact() ? 1e-6 : 0.01);
+  }
   EXPECT_FALSE(none->feed(ids, LogitRows::none).logits.defined());
   if (!writes_spans()) expect_same_state(*all, *none);
   EXPECT_EQ(all->feed(std::span(ids).first(3), LogitRows::all).first_position, kTokens);

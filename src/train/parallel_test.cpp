@@ -232,7 +232,9 @@ TEST(Communicator, WithoutALauncherThereIsOneProcess) {
   close_ranks(0);
   ::setenv("SLURM_STEP_NUM_TASKS", "4", 1);
   EXPECT_EQ(launched_ranks(), 4);
-  if (!built_with_mpi()) EXPECT_THROW(open_communicator(at::kCPU), UsageError);
+  if (!built_with_mpi()) {
+    EXPECT_THROW(open_communicator(at::kCPU), UsageError);
+  }
   ::unsetenv("SLURM_STEP_NUM_TASKS");
 }
 
