@@ -132,6 +132,48 @@ class AskTest(AskMemoryTest):
         self.assertRegex(result.stderr, r"bytes   .* of keys and values while answering; the text itself would take")
 
 
+class TemplateTest(AskMemoryTest):
+    """An adapter that was trained in a template is asked in it."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        trained = steno("train", "--objective", "ae", "--data", cls.folder / "long.txt", "--out", cls.folder / "run",
+                        "--steps", 1, "--batch", 1, "--piece", 20, "--set", f"k={K}", "--set", f"ratio={SPAN // K}",
+                        "--set", "rank=2", "--set", "frame=chatml", "--quiet", *COMMON)
+        assert trained.returncode == 0, trained.stderr
+        plain, cls.adapter = cls.adapter, cls.folder / "run/adapter"
+        cls.framed = cls.compress("framed.memory", "one.txt")
+        cls.adapter = plain
+
+    def test_the_adapters_template_is_used_and_shown(self):
+        own, without = self.ask(self.framed, tokens=2), self.ask(self.one, tokens=2)
+        self.assertEqual((own["template"], without["template"]), ("adapter", "plain"))
+        # The same as asking in that format by name.
+        named = self.ask(self.framed, tokens=2, more=("--chat-format", "chatml"))
+        self.assertEqual(named["template"], "chatml")
+        self.assertEqual(own["answers"][0]["tokens"], named["answers"][0]["tokens"])
+        self.assertEqual(own["accounting"]["slots"], named["accounting"]["slots"])
+        plain = self.ask(self.framed, tokens=2, more=("--chat-format", "plain"))
+        self.assertEqual(plain["template"], "plain")
+        self.assertGreater(own["accounting"]["slots"], plain["accounting"]["slots"])
+        self.assertEqual(self.ask(self.framed, more=("--system", "Be short.", "--chat-format", "chatml"))["template"],
+                         "chatml")
+
+    def test_chat_uses_it_too(self):
+        result = steno("chat", "--memory", self.framed, *GREEDY, "--max-new-tokens", 2, "--json", *COMMON,
+                       input="What is licensed?\n")
+        turn = json.loads(result.stdout.splitlines()[0])
+        self.assertEqual(turn["template"], "adapter")
+        self.assertEqual(turn["tokens"], self.ask(self.framed, tokens=2)["answers"][0]["tokens"])
+
+    def test_verbose_says_it(self):
+        for memory, part in ((self.framed, "the adapter's own template"), (self.one, "the chat format plain")):
+            result = steno("ask", memory, "--question", "What?", "--max-new-tokens", 1, "--verbose", *COMMON)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn(part, result.stderr)
+
+
 class ChoiceTest(AskMemoryTest):
     """250 spans of 4 slots do not fit into 512 positions."""
 
@@ -258,6 +300,17 @@ class ReconstructTest(AskMemoryTest):
                 for score, value in span["scores"][dtype].items():
                     self.assertAlmostEqual(value, found[span["id"]][score], places=6)
 
+    def test_half_a_character_is_shown_as_such(self):
+        # Three tokens a character, and spans of at most 16: some are cut within one.
+        text = "\u6f22\u5b57\u5929\u5730\u7384\u9ec4\u5b87\u5b99\u6d2a\u8352" * 3
+        (self.folder / "wide.txt").write_text(text)
+        for name, flags in (("wide.raw.memory", ("--min-fidelity", "1")), ("wide.memory", ("--keep-text",))):
+            book = self.compress(name, "wide.txt", *flags)
+            shown = subprocess.run([STENO, "reconstruct", book, *map(str, COMMON), "--quiet"], capture_output=True,
+                                   env={**os.environ, "OMP_NUM_THREADS": "1"})
+            self.assertEqual(shown.returncode, 0, shown.stderr)
+            self.assertIn("\ufffd", shown.stdout.decode())  # strict: bytes that are no text would be an error
+
     def test_spans_that_do_not_come_back_are_kept_as_text(self):
         (self.folder / "short.txt").write_text(ONE[:250])
         book = self.compress("raw.memory", "short.txt", "--min-fidelity", "1")
@@ -300,6 +353,20 @@ class ChatTest(AskMemoryTest):
         self.assertEqual(reading["chosen_by"], "bm25")
         self.assertLessEqual(reading["slots"], WINDOW // 2)
         self.assertGreater(reading["slots"], WINDOW // 2 - 3 * K)
+
+    def test_what_was_said_over_memories_names_them(self):
+        saved, plain = self.folder / "over.st", self.folder / "plain.st"
+        self.chat("--memory", self.one, self.two, lines=["What?", f"/save {saved}"])
+        self.chat(lines=["What?", f"/save {plain}"])
+        for more in ((), ("--method", "window", "--budget", 64)):
+            refused = steno("chat", "--load", saved, *more, *COMMON, input="")
+            self.assertRefused(refused, 3, saved, f"--memory {self.one} {self.two}")
+        refused = steno("chat", "--load", plain, "--memory", self.one, *COMMON, input="")
+        self.assertRefused(refused, 3, plain, "leave --memory out")
+        # What is loaded keeps its names, whatever else it is read with.
+        again = self.folder / "again.st"
+        self.chat("--load", saved, "--memory", self.two, lines=["Why?", f"/save {again}"])
+        self.assertRefused(steno("chat", "--load", again, *COMMON, input=""), 3, f"--memory {self.one} {self.two}")
 
     def test_save_and_load(self):
         saved = self.folder / "conversation.st"

@@ -7,6 +7,7 @@
 #include "cli/accounting.h"
 #include "cli/documents.h"
 #include "cli/memory_book.h"
+#include "cli/memory_frame.h"
 #include "cli/memory_source.h"
 #include "cli/model_path.h"
 #include "cli/reading.h"
@@ -79,21 +80,21 @@ class Ask : public Verb {
 
   void run_memories(StandardOutput& out, const MemoryNames& names) {
     refuse_stream_flags("ask", *app_);
-    const GenerateOptions options = generate_options(answer_, common_);
+    GenerateOptions options = generate_options(answer_, common_);
     const LoadOptions load = load_options(common_);
     const MemoryReading how = memory_reading("ask", memories_);
     model_ = load_model(find_model(common_.model), load);
     MemorySource source = open_memories("ask", names, model_, how.set);
     const ChatFormat format = choose_chat_format(*model_.tokenizer, answer_.chat_format);
-    const Frame frame = user_frame(format, answer_.system);
-    MemoryBook book(source.compressor, std::move(source.passages),
-                    encode_document(*model_.tokenizer, frame, "", memory_wording()), how.rule, how.room);
+    const MemoryFrame frame = memory_frame(*source.compressor, *model_.tokenizer, format, answer_);
+    options.ends = frame.ends;
+    MemoryBook book(source.compressor, std::move(source.passages), frame.before, how.rule, how.room);
 
     RunReport report;
     Json answers = Json::array();
     std::string readings;
     for (const std::string& question : questions_) {
-      const std::vector<TokenId> prompt = encode_question(*model_.tokenizer, frame, question, memory_wording());
+      const std::vector<TokenId> prompt = frame.question(*model_.tokenizer, question);
       const Stopwatch clock;
       const auto stream = open_book(book, question, static_cast<int64_t>(prompt.size()) + options.max_new_tokens,
                                     &question != &questions_.back(), *model_.tokenizer, !common_.quiet);
@@ -118,6 +119,7 @@ class Ask : public Verb {
       out.write_json(Json{{"model", model_.name},
                           {"method", source.method},
                           {"memories", source.files},
+                          {"template", frame.name},
                           {"answers", std::move(answers)},
                           {"accounting", std::move(accounting)}});
     } else if (!common_.quiet) {
@@ -133,7 +135,7 @@ class Ask : public Verb {
     const Generated generated = [&] {
       try {
         return generate(stream, model_.tokenizer, prompt, options, [&](std::string_view piece) {
-          if (!common_.json) out.write(piece);
+          if (!common_.json) out.write_text(piece);
         });
       } catch (const Interrupted&) {
         throw Interrupted("interrupted: {} tokens read, nothing answered", report.read_tokens);

@@ -14,6 +14,7 @@
 #include "cli/chat_session.h"
 #include "cli/chat_transcript.h"
 #include "cli/memory_book.h"
+#include "cli/memory_frame.h"
 #include "cli/memory_source.h"
 #include "cli/model_path.h"
 #include "cli/progress.h"
@@ -75,6 +76,7 @@ class Chat : public Verb {
          {"method", memory_.method->name()},
          {"budget", method_.budget ? Json(*method_.budget) : Json()},
          {"memories", names.names},
+         {"template", frame_ ? frame_->name : format.name()},
          {"system", session_->system()}});
     terminal_ = isatty(STDIN_FILENO);
     input_ = terminal_ ? open_terminal_input(history_path(), common_.json) : open_plain_input(STDIN_FILENO);
@@ -92,9 +94,11 @@ class Chat : public Verb {
     MemorySource source = open_memories("chat", names, model, how.set);
     memory_ = {&method_named(source.method), {}};
     compressor_ = source.compressor;
-    book_.emplace(source.compressor, std::move(source.passages),
-                  ChatTurns(model.tokenizer, format, answer_.system).opening(), how.rule, how.room);
-    return {[this] { return compressor_->open_reader(); },
+    frame_ = memory_frame(*compressor_, *model.tokenizer, format, answer_);
+    options_.ends = frame_->ends;
+    book_.emplace(compressor_, std::move(source.passages), frame_->before, how.rule, how.room);
+    return {names.names, [this] { return compressor_->open_reader(); },
+            [this, tokenizer = model.tokenizer](const std::string& text) { return frame_->question(*tokenizer, text); },
             [this, tokenizer = model.tokenizer](const std::string& text, int64_t others) {
               read_book_ = false;
               auto stream = steno::open_book(*book_, text, std::max(others, compressor_->window() / 2), false,
@@ -196,7 +200,7 @@ class Chat : public Verb {
       if (common_.json) return;
       broken = true;  // until it is out
       if (!written && !terminal_ && answered_) out_->write("\n");
-      out_->write(piece);
+      out_->write_text(piece);
       written = true;
       broken = false;
     };
@@ -218,8 +222,10 @@ class Chat : public Verb {
     const ChatAnswer& answer = *last_;
     if (common_.json) {
       Json json = turn_json(number, text, answer, session_->stream());
-      if (read_book_ && number == 1)
+      if (read_book_ && number == 1) {
+        json["template"] = frame_->name;
         json["reading"] = reading_json(*book_, book_->reading(), answer_bytes(session_->stream().accounting()));
+      }
       out_->write_json(json);
     } else {
       out_->write("\n");
@@ -361,6 +367,7 @@ class Chat : public Verb {
   MemoryFlags memory_flags_;
   MemoryChoice memory_{};
   std::shared_ptr<const Compressor> compressor_;  // with --memory, as book_
+  std::optional<MemoryFrame> frame_;              // likewise
   std::optional<MemoryBook> book_;
   bool read_book_ = false;  // what the book says of its reading is true of this conversation
   std::optional<ChatTranscript> log_;

@@ -1,5 +1,7 @@
 #include "cli/chat_session.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -17,13 +19,17 @@ constexpr const char* kConversation = "conversation";
 
 struct Conversation {
   std::string format, system;
+  std::optional<std::vector<std::string>> memories;  // none: written before they were
   std::vector<ChatTurn> turns;
 };
 
 std::string to_text(const Conversation& conversation) {
   Json turns = Json::array();
   for (const ChatTurn& turn : conversation.turns) turns.push_back({turn.user, turn.assistant});
-  const Json json = {{"format", conversation.format}, {"system", conversation.system}, {"turns", std::move(turns)}};
+  const Json json = {{"format", conversation.format},
+                     {"system", conversation.system},
+                     {"memories", conversation.memories.value_or(std::vector<std::string>())},
+                     {"turns", std::move(turns)}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -33,13 +39,30 @@ Conversation read_conversation(const std::string& path) {
   if (found == file->metadata().end()) throw InputError("[load] {}: no saved conversation", path);
   try {
     const Json json = Json::parse(found->second);
-    Conversation conversation{json.at("format").get<std::string>(), json.at("system").get<std::string>(), {}};
+    Conversation conversation{json.at("format").get<std::string>(), json.at("system").get<std::string>(), {}, {}};
+    if (json.contains("memories")) conversation.memories = json["memories"].get<std::vector<std::string>>();
     for (const Json& turn : json.at("turns"))
       conversation.turns.push_back({turn.at(0).get<std::string>(), turn.at(1).get<std::string>()});
     return conversation;
   } catch (const nlohmann::json::exception&) {
     throw InputError("[load] {}: its conversation cannot be read", path);
   }
+}
+
+// A conversation over memories is read by their compressor and any other by a method: which flag is wrong says more
+// than how their files differ. Otherwise nothing is thrown.
+void check_memories(const std::string& path, bool with_memories) {
+  std::vector<std::string> names;
+  try {
+    const auto memories = read_conversation(path).memories;
+    if (!memories || memories->empty() != with_memories) return;
+    names = *memories;
+  } catch (const InputError&) {
+    return;  // whatever is wrong with the file was said already
+  }
+  if (with_memories) throw InputError("[load] {}: this conversation has no memories; leave --memory out", path);
+  throw InputError("[load] {}: this conversation was held over memories; name them: --memory {}", path,
+                   fmt::join(names, " "));
 }
 
 // Tokens of positions [first, end) that are among the dropped ones.
@@ -61,6 +84,7 @@ ChatSession::ChatSession(Model model, const Method& method, StreamOptions option
       system_(std::move(system)),
       limits_(limits),
       opening_(std::move(opening)),
+      memories_(opening_.names),
       pieces_(model_.tokenizer, format_, system_),
       stream_(open_empty()) {}
 
@@ -73,8 +97,7 @@ ChatAnswer ChatSession::say(const std::string& text, GenerateOptions options,
                             const std::function<void(int64_t, int64_t)>& on_reading) {
   const Stopwatch watch;
   const bool reads_memories = turns_.empty() && opening_.read;
-  const std::vector<TokenId> ids =
-      reads_memories ? pieces_.open_behind_memories(text) : pieces_.open(turns_.empty(), text);
+  const std::vector<TokenId> ids = reads_memories ? opening_.turn(text) : pieces_.open(turns_.empty(), text);
   options.sampler.seed += turns_.size();
   ChatAnswer answer;
   answer.turn_tokens = static_cast<int64_t>(ids.size());
@@ -164,6 +187,7 @@ bool ChatSession::undo() {
 
 void ChatSession::reset() {
   stream_ = open_empty();
+  memories_ = opening_.names;
   undo_.clear();
   turns_.clear();
 }
@@ -175,13 +199,18 @@ const Identity& ChatSession::identity() {
 
 void ChatSession::save(const std::string& path) {
   Identity labels = identity();
-  labels[kConversation] = to_text({format_.name(), system_, turns_});
+  labels[kConversation] = to_text({format_.name(), system_, memories_, turns_});
   stream_->save(path, labels);
 }
 
 void ChatSession::load(const std::string& path) {
   auto stream = open_empty();
-  stream->load(path, identity());
+  try {
+    stream->load(path, identity());
+  } catch (const InputError&) {
+    check_memories(path, opening_.empty != nullptr);
+    throw;
+  }
   Conversation conversation = read_conversation(path);
   if (conversation.format != format_.name())
     throw InputError("[load] {}: the chat format is '{}', this conversation has '{}'", path, conversation.format,
@@ -192,6 +221,7 @@ void ChatSession::load(const std::string& path) {
   pieces_ = ChatTurns(model_.tokenizer, format_, conversation.system);
   stream_ = std::move(stream);
   system_ = std::move(conversation.system);
+  memories_ = conversation.memories.value_or(opening_.names);
   turns_ = std::move(conversation.turns);
   undo_.clear();
 }

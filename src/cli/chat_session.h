@@ -37,7 +37,10 @@ struct ChatLimits {
 // Memories that a conversation begins with. They are read when the first turn is known, since it decides which spans
 // are read where not all fit.
 struct ChatOpening {
+  std::vector<std::string> names;                  // of the memories, for people
   std::function<std::unique_ptr<Stream>()> empty;  // nothing is read yet
+  // The ids of the first text, and of what stands between it and its answer.
+  std::function<std::vector<TokenId>(const std::string& first_text)> turn;
   // What comes before the first text, and the memories. `others`: positions that the first turn and its answer take.
   std::function<std::unique_ptr<Stream>(const std::string& first_text, int64_t others)> read;
 };
@@ -87,6 +90,7 @@ class ChatSession {
   std::string system_;
   ChatLimits limits_;
   ChatOpening opening_;
+  std::vector<std::string> memories_;  // that this conversation was held over
   ChatTurns pieces_;
   std::unique_ptr<Stream> stream_;
   std::vector<ChatTurn> turns_;

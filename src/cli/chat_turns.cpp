@@ -49,17 +49,6 @@ std::vector<TokenId> ChatTurns::open(bool first, const std::string& text) const 
   return ids;
 }
 
-std::vector<TokenId> ChatTurns::opening() const {
-  return tokenizer_->encode(first_, {.add_special = add_special_, .parse_special = true});
-}
-
-std::vector<TokenId> ChatTurns::open_behind_memories(const std::string& text) const {
-  std::vector<TokenId> ids = tokenizer_->encode(text, {.add_special = false, .parse_special = false});
-  const std::vector<TokenId> closing = tokenizer_->encode(after_, {.add_special = false, .parse_special = true});
-  ids.insert(ids.end(), closing.begin(), closing.end());
-  return ids;
-}
-
 // The ids of the whole turn at once, unless the text then would name special tokens.
 std::vector<TokenId> ChatTurns::encode(const std::string& before, const std::string& text, bool add_special) const {
   std::vector<TokenId> opening = tokenizer_->encode(before, {.add_special = add_special, .parse_special = true});

@@ -24,10 +24,6 @@ class ChatTurns {
 
   // The ids to read before answering `text`, which may spell special tokens: they stay text.
   std::vector<TokenId> open(bool first, const std::string& text) const;
-  // The first turn in two parts, with memories read in between: what stands before the text, and the text with what
-  // ends the turn.
-  std::vector<TokenId> opening() const;
-  std::vector<TokenId> open_behind_memories(const std::string& text) const;
   // The ids that end an answer; empty for "plain".
   const std::vector<TokenId>& close() const { return close_; }
 

@@ -22,11 +22,6 @@ Json ranges_json(std::span<const size_t> indices) {
 
 }  // namespace
 
-const Wording& memory_wording() {
-  static const Wording wording{"memory-1", "", "", ""};
-  return wording;
-}
-
 MemoryBook::MemoryBook(std::shared_ptr<const Compressor> compressor, std::vector<Passage> passages,
                        std::vector<TokenId> opening, ChoiceRule rule, int64_t most)
     : compressor_(std::move(compressor)),

@@ -7,13 +7,9 @@
 #include <vector>
 
 #include "cli/output.h"
-#include "io/prompt.h"
 #include "memory/passage.h"
 
 namespace steno {
-
-// Nothing but the question stands around the spans: so the readers were trained (icae, 5.3).
-const Wording& memory_wording();
 
 // What was read for one answer.
 struct BookReading {

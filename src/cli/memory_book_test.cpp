@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "cli/chat_session.h"
+#include "cli/memory_frame.h"
 #include "cli/memory_source.h"
 #include "cli/temporary_folder_test_util.h"
 #include "memory/compressor_test_util.h"
@@ -218,18 +219,22 @@ TEST(ChatMemory, AConversationBehindAMemoryIsOneBehindItsText) {
     text.insert(text.end(), span.begin(), span.end());
   }
   const ChatTurns pieces(tokenizer, format, "");
-  MemoryBook book(compressor, passages, pieces.opening(), ChoiceRule::automatic);
+  const MemoryFrame frame = memory_frame(*compressor, *tokenizer, format, {});
+  const std::vector<TokenId> first = frame.question(*tokenizer, "Who?");
+  MemoryBook book(compressor, passages, frame.before, ChoiceRule::automatic);
   int reads = 0;
   ChatSession session(tiny_model(), method_named("dense"), {}, format, "", {},
-                      {[&] { return compressor->open_reader(); },
+                      {{},
+                       [&] { return compressor->open_reader(); },
+                       [&](const std::string& text) { return frame.question(*tokenizer, text); },
                        [&](const std::string& first, int64_t others) {
                          ++reads;
                          return book.open(tokenizer->encode(first), others, false);
                        }});
   const ChatAnswer one = session.say("Who?", greedy_options(6));
-  const auto prompt = joined({pieces.opening(), text, pieces.open_behind_memories("Who?")});
+  const auto prompt = joined({frame.before, text, first});
   EXPECT_EQ(one.generated.tokens, dense_answer(prompt, greedy_options(6)));
-  EXPECT_EQ(one.read_tokens, static_cast<int64_t>(pieces.open_behind_memories("Who?").size()));
+  EXPECT_EQ(one.read_tokens, static_cast<int64_t>(first.size()));
   const ChatAnswer two = session.say("And then?", greedy_options(6));
   EXPECT_EQ(two.generated.tokens,
             dense_answer(joined({prompt, one.generated.tokens, pieces.close(), pieces.open(false, "And then?")}),

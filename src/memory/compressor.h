@@ -26,6 +26,13 @@ struct SpanSlots {
 // What the tokens after the slots are: methods that learned a token for it put it there.
 enum class ReaderTask { reconstruct, continue_text, instruct };
 
+// What a reader was trained to see around an instruction: `before` stands before the slots, `after` between the question
+// and its answer, which ends with `end`.
+struct InstructionTemplate {
+  std::vector<TokenId> before, after;
+  std::optional<TokenId> end;
+};
+
 // A stream that reads slots and tokens in any order; both take the next positions. Every token is kept (dense).
 // accounting(): source_tokens counts what the slots stand for, slots what is held in the decoder's keys and values.
 class MemoryReader : public Stream {
@@ -49,6 +56,8 @@ class Compressor {
   virtual int64_t slots_per_span() const = 0;  // whatever the span's length
   // What stands before the first token of a document, and counts as one of the tokens of its first span.
   virtual std::optional<TokenId> opening_token() const { return std::nullopt; }
+  // Without one, whoever asks frames questions by the model's chat format.
+  virtual std::optional<InstructionTemplate> instruction_template() const { return std::nullopt; }
   // Positions the reader may use with this model: slots, question and answer together. Beyond it answers are not to be
   // trusted.
   virtual int64_t window() const = 0;

@@ -72,7 +72,8 @@ Generated generate(Stream& stream, std::shared_ptr<const Tokenizer> tokenizer, s
       result.prompt_logprobs.push_back(logprobs(read.logits[static_cast<int64_t>(i) - 1], prompt[i], options.logprobs));
   at::Tensor logits = read.logits[-1];
 
-  const auto& endings = tokenizer->end_of_generation();
+  std::vector<TokenId> endings = tokenizer->end_of_generation();
+  endings.insert(endings.end(), options.ends.begin(), options.ends.end());
   StreamDecoder decoder(tokenizer);
   const StopScan scan(options.stop);
   std::string text;

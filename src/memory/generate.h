@@ -14,7 +14,8 @@ struct GenerateOptions {
   SamplerConfig sampler;
   int64_t max_new_tokens = 256;
   std::vector<std::string> stop;    // texts that end the answer; they are not part of it
-  bool stop_at_end_of_turn = true;  // the tokenizer's end_of_generation() ids
+  bool stop_at_end_of_turn = true;  // the tokenizer's end_of_generation() ids, and `ends`
+  std::vector<TokenId> ends;        // further ids that end an answer
   int64_t logprobs = 0;             // k best per position
   bool echo_logprobs = false;       // of the prompt's tokens too (the first has none)
 };

@@ -18,6 +18,13 @@ class IcaeCompressor : public Compressor {
     if (adapter_->settings.bos < 0) return std::nullopt;
     return static_cast<TokenId>(adapter_->settings.bos);
   }
+  std::optional<InstructionTemplate> instruction_template() const override {
+    const Settings& s = adapter_->settings;
+    if (!s.instruct && s.before.empty() && s.after.empty()) return std::nullopt;
+    InstructionTemplate stated{ids_of(s.before), ids_of(s.after), {}};
+    if (s.answer_end >= 0) stated.end = static_cast<TokenId>(s.answer_end);
+    return stated;
+  }
   int64_t window() const override { return decoder_->config().max_positions; }
   Identity identity() const override { return {{"adapter", hash_}}; }
   std::vector<SpanSlots> compress(std::span<const std::vector<TokenId>> spans) const override;
