@@ -3,6 +3,8 @@
 #include <ATen/Parallel.h>
 #include <c10/core/GradMode.h>
 
+#include <tuple>
+
 #include "base/error.h"
 #include "model/activation_checkpoint.h"
 #include "model/attention.h"
@@ -88,10 +90,18 @@ struct BlockCall {
   std::optional<RotaryTable> turn_front;
 };
 
+// attention_input(), or the same in bf16, to which project() rounds it, where gradients are recorded in bf16.
+at::Tensor projection_input(const Decoder& decoder, int64_t layer, const at::Tensor& x, bool captured) {
+  const at::Tensor& w = decoder.weights().layers[layer].attention_norm;
+  if (captured || decoder.compute_dtype() != at::kBFloat16 || !records(x) || records(w) || !fits_norm_kernels(x))
+    return decoder.attention_input(layer, x);
+  return differentiable_rms_norm_bf16(x, w, decoder.config().norm_eps);
+}
+
 // One layer. x [B, T, d] -> [B, T, d]; captures are appended to `out`.
 at::Tensor run_block(const Decoder& decoder, int64_t layer, const BlockCall& call, const at::Tensor& x,
                      const LayerRows& rows, const AdapterSet* adapters, Output& out) {
-  const at::Tensor normed = decoder.attention_input(layer, x);
+  const at::Tensor normed = projection_input(decoder, layer, x, call.capture.attention_input);
   const int64_t steps = x.size(1);
   if (call.capture.attention_input) out.attention_inputs.push_back(normed);
   const Projected p = decoder.project(layer, normed, adapters);
@@ -245,15 +255,22 @@ at::Tensor Decoder::finish(int64_t layer, const at::Tensor& x, const at::Tensor&
   };
   at::Tensor out = adapted(linear(attended, w.o, compute_), attended, Target::o);
   if (config_.sandwich_norm) out = rms_norm(out, w.post_attention_norm, config_.norm_eps);
-  at::Tensor h = x + out;
-  const at::Tensor normed = rms_norm(h, w.mlp_norm, config_.norm_eps);
+  // Under bf16 training the residual stream stays f32 and everything beside it is bf16.
+  const bool fused = (records(x) || records(out)) && !records(w.mlp_norm) && fits_norm_kernels(x, out);
+  at::Tensor h, normed;
+  if (fused) {
+    std::tie(h, normed) = differentiable_add_norm(x, out, w.mlp_norm, config_.norm_eps);
+  } else {
+    h = x + out;
+    normed = rms_norm(h, w.mlp_norm, config_.norm_eps);
+  }
   const LinearWeight* parts[] = {&w.gate, &w.up};
   const auto gate_up = linear(normed, parts, compute_);
   const at::Tensor inner =
       activate(adapted(gate_up[0], normed, Target::gate), adapted(gate_up[1], normed, Target::up), config_.activation);
   at::Tensor mlp = adapted(linear(inner, w.down, compute_), inner, Target::down);
   if (config_.sandwich_norm) mlp = rms_norm(mlp, w.post_mlp_norm, config_.norm_eps);
-  return h + mlp;
+  return fused && fits_norm_kernels(h, mlp) ? differentiable_add(h, mlp) : h + mlp;
 }
 
 at::Tensor Decoder::final_norm(const at::Tensor& x) const { return rms_norm(x, weights_.final_norm, config_.norm_eps); }

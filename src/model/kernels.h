@@ -35,6 +35,12 @@ void silu_multiply(const void* gate, const void* up, Num type, int64_t stride, i
 // For y = silu(gate) * up: n numbers each, all of `type`, sums in f32.
 void silu_multiply_backward(const void* gate, const void* up, const void* gradient, Num type, int64_t n, void* d_gate,
                             void* d_up);
+// For y = rms_norm(x): dx = s (w dy - x s^2 mean(w dy x)), s = 1 / rms(x), plus `through` where given (what reaches x
+// by another way). dy [rows, n] of `type`; through, dx [rows, n] f32; `rounded`, where given, is dx in bf16.
+void rms_norm_backward(const float* x, const float* w, double eps, const void* dy, Num type, const float* through,
+                       int64_t rows, int64_t n, float* dx, uint16_t* rounded);
+// y = x + z, n numbers.
+void add(const float* x, const uint16_t* z, int64_t n, float* y);
 // -log softmax(logits)[target] of one row of n logits; where `gradient` is given (n numbers of the same type; it may be
 // `logits`), softmax minus one-hot.
 float token_nll(const void* logits, Num type, int64_t target, int64_t n, void* gradient);

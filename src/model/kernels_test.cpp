@@ -115,6 +115,41 @@ TEST(Kernels, RmsNorm) {
   }
 }
 
+TEST(Kernels, RmsNormBackward) {
+  for (const int64_t n : {1, 7, 15, 16, 17, 64, 100, 576, 583}) {
+    for (const Num type : {Num::f32, Num::bf16}) {
+      const auto seed = static_cast<uint64_t>(n);
+      const at::Tensor x = random_tensor({5, n}, seed, 3), w = random_tensor({n}, 2),
+                       through = random_tensor({5, n}, 3), dy = numbers({5, n}, type, seed + 1, 1);
+      at::Tensor leaf = x.to(at::kDouble).requires_grad_(true);
+      (norm_reference(leaf, w, 1e-5) * dy.to(at::kDouble)).sum().backward();
+      const GuardedBytes guarded_x(x), guarded_w(w), guarded_through(through), guarded_dy(dy);
+      const at::Tensor dx = at::empty({5, n}), rounded = at::empty({5, n}, at::kBFloat16);
+      kernels::rms_norm_backward(guarded_x.floats(), guarded_w.floats(), 1e-5, guarded_dy.data(), type, nullptr, 5, n,
+                                 dx.mutable_data_ptr<float>(), nullptr);
+      // The norm of one number is its sign: nothing but rounding is left of the gradient.
+      if (n > 1) {
+        EXPECT_LE(difference(dx, leaf.grad()), 1e-5) << n;
+      }
+      kernels::rms_norm_backward(guarded_x.floats(), guarded_w.floats(), 1e-5, guarded_dy.data(), type,
+                                 guarded_through.floats(), 5, n, dx.mutable_data_ptr<float>(),
+                                 static_cast<uint16_t*>(rounded.mutable_data_ptr()));
+      EXPECT_LE(difference(dx, leaf.grad() + through), 1e-5) << n;
+      EXPECT_TRUE(at::equal(rounded, dx.to(at::kBFloat16))) << n;
+    }
+  }
+}
+
+TEST(Kernels, AddOfBf16) {
+  for (const int64_t n : {1, 15, 16, 17, 77}) {
+    const at::Tensor x = random_tensor({n}, 1), z = random_tensor({n}, 2).to(at::kBFloat16), y = at::empty({n});
+    const GuardedBytes guarded_x(x), guarded_z(z);
+    kernels::add(guarded_x.floats(), reinterpret_cast<const uint16_t*>(guarded_z.data()), n,
+                 y.mutable_data_ptr<float>());
+    EXPECT_TRUE(at::equal(y, x + z)) << n;
+  }
+}
+
 TEST(Kernels, RmsNormOfZerosIsZero) {
   const at::Tensor x = at::zeros({1, 20}), w = at::ones({20}), y = at::empty({1, 20});
   kernels::rms_norm(x.const_data_ptr<float>(), w.const_data_ptr<float>(), 1e-6, 1, 20, y.mutable_data_ptr(), Num::f32);
