@@ -29,7 +29,8 @@ MemoryBook::MemoryBook(std::shared_ptr<const Compressor> compressor, std::vector
       opening_(std::move(opening)),
       rule_(rule),
       most_(most) {
-  for (const Passage& passage : passages_) {
+  for (Passage& passage : passages_) {
+    if (!passage.raw()) passage.slot_positions = compressor_->span_positions(passage.source_tokens);
     positions_ += passage.positions();
     source_tokens_ += passage.source_tokens;
   }

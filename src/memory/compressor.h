@@ -54,6 +54,8 @@ class Compressor {
   virtual ~Compressor() = default;
   virtual int64_t span_tokens() const = 0;     // the longest span it writes at once
   virtual int64_t slots_per_span() const = 0;  // whatever the span's length
+  // Positions of the reader that the slots of a span of `source_tokens` take.
+  virtual int64_t span_positions(int64_t source_tokens) const { return slots_per_span(); }
   // What stands before the first token of a document, and counts as one of the tokens of its first span.
   virtual std::optional<TokenId> opening_token() const { return std::nullopt; }
   // Without one, whoever asks frames questions by the model's chat format.

@@ -165,7 +165,7 @@ std::shared_ptr<const MemoryFile> MemoryFile::open(const std::filesystem::path& 
 
 bool MemoryFile::is_memory_file(const std::filesystem::path& path) {
   // How our own files begin. Reading further would mean to parse whatever a stranger's file holds.
-  const std::string beginning = std::string(R"({"__metadata__":{"format":")") + kMemoryFormat + '"';
+  const std::string beginning = fmt::format(R"({{"__metadata__":{{"format":"{}")", kMemoryFormat);
   std::ifstream file(path, std::ios::binary);
   std::string found(8 + beginning.size(), '\0');
   file.read(found.data(), static_cast<std::streamsize>(found.size()));

@@ -157,15 +157,15 @@ std::unique_ptr<MemoryReader> read_passages(const Compressor& compressor, std::s
     int64_t rows = 0;
     while (at < chosen.size() && !passages[chosen[at]].raw() && rows < kSlotsAtOnce) {
       slots.push_back(passages[chosen[at]].load());
+      done += passages[chosen[at]].positions();
       rows += passages[chosen[at++]].slots;
     }
     if (slots.empty()) {
-      rows = passages[chosen[at]].positions();
+      done += passages[chosen[at]].positions();
       read_one(*reader, passages[chosen[at++]]);
     } else {
       reader->read_slots(slots);
     }
-    done += rows;
     if (progress) progress(done);
   }
   reader->begin(task, LogitRows::none);

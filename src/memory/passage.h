@@ -26,12 +26,16 @@ struct Passage {
   std::string source;               // for people: "book.txt, tokens 512..1023"
   int64_t source_tokens = 0;        // of the text that it stands for
   int64_t slots = 0;                // 0: read as the text itself
+  int64_t slot_positions = 0;       // that the slots take in the reader (Compressor::span_positions); 0: one each
   std::function<SpanSlots()> load;  // of passages with slots
   // The text. Of passages with slots empty where it was not stored.
   std::vector<TokenId> tokens;
 
   bool raw() const { return slots == 0; }
-  int64_t positions() const { return raw() ? static_cast<int64_t>(tokens.size()) : slots; }
+  int64_t positions() const {
+    if (raw()) return static_cast<int64_t>(tokens.size());
+    return slot_positions > 0 ? slot_positions : slots;
+  }
 };
 
 enum class ChoiceRule { automatic, bm25, attention, order };

@@ -11,12 +11,15 @@ The folder holds an adapter as PEFT saves it (adapter_config.json, adapter_model
     next, prompt, answer              token ids for the continuation and the instruction
     loss.ae, loss.lm, loss.ft         sums of the token losses of text 1
     grad.ae.NAME, grad.lm.NAME, ...   their gradients
+    enhanced.slots.N, enhanced.logits.N, enhanced.loss.ae ...     the same with the positions of arXiv 2409.14364
     curve                             20 losses per token of AdamW on texts 0 and 1, autoencoding, with the settings below
 
 Everything is written out from the description of the method (arXiv 2307.06945); nothing is shared with steno.
 """
 
 import shutil
+from fractions import Fraction
+from math import floor
 from pathlib import Path
 
 import torch
@@ -34,9 +37,16 @@ BEFORE, AFTER = [101, 40], [41, 42]
 RATE, DECAY, STEPS, CLIP = 3e-3, 0.01, 20, 2.0
 
 
+def slot_positions(first, tokens):
+    """Of the slots of a span of `tokens` that begins at `first`: round(x + (c - 1) / 2 + j c), halves up."""
+    c = Fraction(tokens, K)
+    return [floor(first + (c - 1) / 2 + j * c + Fraction(1, 2)) for j in range(K)]
+
+
 class Icae(torch.nn.Module):
     def __init__(self, generator):
         super().__init__()
+        self.enhanced = False
         base = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float64, attn_implementation="eager").eval()
         options = LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=6, target_modules=["q_proj", "v_proj"])
         self.model = get_peft_model(base, options).eval()
@@ -49,36 +59,60 @@ class Icae(torch.nn.Module):
     def embed(self, ids):
         return self.model.get_input_embeddings()(torch.as_tensor(ids, dtype=torch.long).reshape(-1))
 
-    def last_states(self, embeddings):
-        return self.model.base_model.model.model(inputs_embeds=embeddings[None]).last_hidden_state[0]
+    def last_states(self, embeddings, positions):
+        ids = None if positions is None else torch.tensor([positions])
+        return self.model.base_model.model.model(inputs_embeds=embeddings[None], position_ids=ids).last_hidden_state[0]
 
     def encode(self, text):
-        spans = [text[i : i + SPAN] for i in range(0, len(text), SPAN)]
-        return torch.cat([self.last_states(torch.cat([self.embed(s), self.embeddings[:K]]))[-K:] for s in spans])
+        slots = []
+        for first in range(0, len(text), SPAN):
+            span = text[first : first + SPAN]
+            positions = None
+            if self.enhanced:
+                # Text counts from 1 through the whole document, as in the source.
+                positions = list(range(first + 1, first + 1 + len(span))) + slot_positions(first + 1, len(span))
+            slots.append(self.last_states(torch.cat([self.embed(span), self.embeddings[:K]]), positions)[-K:])
+        return torch.cat(slots)
 
-    def decode(self, embeddings):
+    def decode(self, embeddings, positions=None):
+        ids = None if positions is None else torch.tensor([positions])
         with self.model.disable_adapter():
-            return self.model.base_model.model(inputs_embeds=embeddings[None]).logits[0]
+            return self.model.base_model.model(inputs_embeds=embeddings[None], position_ids=ids).logits[0]
+
+    def positions(self, before, text, task, rest):
+        """Of the decoder: `before` tokens, the slots of `text`, a task token at `task` (None: there is none), and `rest`
+        tokens behind it."""
+        if not self.enhanced:
+            return None
+        first = max(before, 1)
+        slots = [p for i in range(0, len(text), SPAN) for p in slot_positions(first + i, len(text[i : i + SPAN]))]
+        last = first + len(text) - 1
+        own = [] if task is None else [0 if task == "ae" else last]
+        begin = 1 if task == "ae" else last + 1
+        return list(range(before)) + slots + own + list(range(begin, begin + rest))
 
     def task(self, index):
         return self.embeddings[K + index : K + index + 1]
 
-    def sum_loss(self, embeddings, targets):
+    def sum_loss(self, embeddings, targets, positions):
         """The last len(targets) tokens of the sequence are supervised."""
-        logits = self.decode(embeddings)[-len(targets) - 1 : -1]
+        logits = self.decode(embeddings, positions)[-len(targets) - 1 : -1]
         return torch.nn.functional.cross_entropy(logits, torch.tensor(targets), reduction="sum")
 
     def autoencoding(self, text):
         target = text + [EOS]
-        return self.sum_loss(torch.cat([self.encode(text), self.task(0), self.embed(target)]), target)
+        embeddings = torch.cat([self.encode(text), self.task(0), self.embed(target)])
+        return self.sum_loss(embeddings, target, self.positions(0, text, "ae", len(target)))
 
     def continuation(self, text, following):
-        return self.sum_loss(torch.cat([self.encode(text), self.embed(following)]), following[LEAVE:])
+        embeddings = torch.cat([self.encode(text), self.embed(following)])
+        return self.sum_loss(embeddings, following[LEAVE:], self.positions(0, text, None, len(following)))
 
     def instruction(self, text, prompt, answer):
         target = answer + [EOS]
         parts = [self.embed(BEFORE), self.encode(text), self.task(2), self.embed(prompt + AFTER), self.embed(target)]
-        return self.sum_loss(torch.cat(parts), target)
+        positions = self.positions(len(BEFORE), text, "ft", len(prompt + AFTER + target))
+        return self.sum_loss(torch.cat(parts), target, positions)
 
     def trainable(self):
         found = {}
@@ -132,6 +166,18 @@ def main():
         golden[f"loss.{objective}"] = loss.detach()[None]
         for name, value in model.trainable().items():
             golden[f"grad.{objective}.{name}"] = value.grad.clone()
+
+    model.enhanced = True
+    with torch.no_grad():
+        for i, text in enumerate(texts):
+            slots = model.encode(text)
+            golden[f"enhanced.slots.{i}"] = slots
+            embeddings = torch.cat([slots, model.task(0), model.embed(text)])
+            logits = model.decode(embeddings, model.positions(0, text, "ae", len(text)))
+            golden[f"enhanced.logits.{i}"] = logits[len(slots) :]
+        for objective, compute in losses.items():
+            golden[f"enhanced.loss.{objective}"] = compute()[None]
+    model.enhanced = False
 
     # The table has no weight decay, as any embedding.
     named = model.trainable()

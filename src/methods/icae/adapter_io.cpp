@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "io/safetensors.h"
 #include "io/shown.h"
+#include "memory/stream_frame.h"
 #include "methods/icae/adapter.h"
 #include "model/identity.h"
 
@@ -65,7 +66,7 @@ TableFile open_table(const fs::path& folder) {
   for (const FieldInfo& field : list_fields(Settings{})) value(kSetting + field.name);
   try {
     set_fields("icae", table.settings, settings);
-    check_sizes("icae", table.settings);
+    check_settings("icae", table.settings);
     ids_of(table.settings.before);
     ids_of(table.settings.after);
   } catch (const Error& error) {
@@ -79,10 +80,9 @@ TableFile open_table(const fs::path& folder) {
 
 // What binds the two tensor files of a folder: LoRA numbers as they are stored.
 std::string lora_hash(const AdapterSet& lora) {
-  Adapter bare;
-  bare.lora = lora;
-  bare.embeddings = at::zeros({0, 0});
-  return bare.hash();
+  const LoraConfig& c = lora.config();
+  return stream_checksum({{"lora", fmt::format("{} {} {}", c.rank, c.alpha, c.rank_stabilized)}},
+                         lora.named_parameters());
 }
 
 void check_base(const fs::path& folder, const TableFile& table, const Decoder& decoder, const Model* model) {

@@ -14,6 +14,9 @@ class IcaeCompressor : public Compressor {
 
   int64_t span_tokens() const override { return adapter_->settings.span_tokens(); }
   int64_t slots_per_span() const override { return adapter_->settings.k; }
+  int64_t span_positions(int64_t source_tokens) const override {
+    return adapter_->settings.position_layout() == PositionLayout::standard ? slots_per_span() : source_tokens;
+  }
   std::optional<TokenId> opening_token() const override {
     if (adapter_->settings.bos < 0) return std::nullopt;
     return static_cast<TokenId>(adapter_->settings.bos);

@@ -45,16 +45,29 @@ at::Tensor embed_sequences(const Decoder& decoder, const Adapter& adapter,
   return at::cat(parts, 0).index_select(0, places.flatten().to(device)).view({batch, steps, -1});
 }
 
+at::Tensor positions_of(const Decoder& decoder, std::span<const std::vector<int64_t>> positions) {
+  size_t longest = 0;
+  for (const auto& row : positions) longest = std::max(longest, row.size());
+  const at::Tensor all = at::zeros({static_cast<int64_t>(positions.size()), static_cast<int64_t>(longest)}, at::kLong);
+  for (size_t b = 0; b < positions.size(); ++b)
+    std::copy(positions[b].begin(), positions[b].end(), all.mutable_data_ptr<int64_t>() + b * longest);
+  return all.to(decoder.device());
+}
+
 at::Tensor encode_spans(const Decoder& decoder, const Adapter& adapter, std::span<const std::vector<TokenId>> spans,
                         bool checkpoint) {
   const IdPlan plan = adapter.plan(decoder.config());
-  std::vector<std::vector<int64_t>> sequences;
+  const PositionLayout layout = adapter.settings.position_layout();
+  std::vector<std::vector<int64_t>> sequences, positions;
   for (const auto& span : spans) {
+    positions.push_back(encoder_positions(layout, plan.k, static_cast<int64_t>(span.size())));
     std::vector<int64_t>& sequence = sequences.emplace_back(span.begin(), span.end());
     for (int64_t j = 0; j < plan.k; ++j) sequence.push_back(plan.memory(j));
   }
   Input in;
   in.embeddings = embed_sequences(decoder, adapter, sequences);
+  // Undefined, they are those of the standard layout.
+  if (layout != PositionLayout::standard) in.positions = positions_of(decoder, positions);
   in.adapters = &adapter.lora;
   in.logits = LogitRows::none;
   in.checkpoint_blocks = checkpoint;

@@ -17,8 +17,12 @@ namespace steno::icae {
 at::Tensor embed_sequences(const Decoder& decoder, const Adapter& adapter,
                            std::span<const std::vector<int64_t>> sequences, const at::Tensor& slots = {});
 
-// Slots of spans of any lengths as one batch, [B, k, d] f32. Every span starts at position 0 and has its memory tokens
-// right behind its end; what pads it stands behind those, where causality hides it from everything that counts. Records
+// Positions of sequences of any lengths -> [B, T] int64 on the decoder's device, T the longest. What pads a sequence is
+// hidden by causality from everything that counts; it stands at 0.
+at::Tensor positions_of(const Decoder& decoder, std::span<const std::vector<int64_t>> positions);
+
+// Slots of spans of any lengths as one batch, [B, k, d] f32. Every span starts at position 0 and is read before its
+// memory tokens, which stand where Settings::positions says; what pads it comes behind them. Records
 // gradients when GradMode is on. Throws InputError for ids outside the vocabulary.
 at::Tensor encode_spans(const Decoder& decoder, const Adapter& adapter, std::span<const std::vector<TokenId>> spans,
                         bool checkpoint = false);

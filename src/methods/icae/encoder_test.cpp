@@ -42,7 +42,7 @@ TEST_P(IcaeModels, Icae04TheDecoderDoesNotKnowTheAdapter) {
   const at::Tensor slots = slots_of(model_, adapter_, text);
   const auto logits = [&](const Adapter& adapter) {
     Reader reader(model_.decoder, std::make_shared<Adapter>(adapter), {}, 64);
-    reader.read_embeddings(slots, 30);
+    test::read_fixed_spans(reader, slots, 30);
     return reader.feed(more, LogitRows::all, {}).logits;
   };
   const at::Tensor expected = logits(adapter_);

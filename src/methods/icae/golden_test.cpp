@@ -63,7 +63,7 @@ TEST_F(IcaeGolden, SlotsAndLogits) {
     const at::Tensor slots = test::slots_of(model_, adapter_, text);
     EXPECT_LE(relative_difference(slots, file_->tensor(std::string("slots.") + number)), 1e-5) << number;
     Reader reader(model_.decoder, std::make_shared<Adapter>(adapter_), {}, 7);
-    reader.read_embeddings(slots, static_cast<int64_t>(text.size()));
+    test::read_fixed_spans(reader, slots, static_cast<int64_t>(text.size()));
     const at::Tensor first = reader.begin(ReaderTask::reconstruct, LogitRows::last).logits;
     const at::Tensor rest = reader.feed(text, LogitRows::all, {}).logits;
     EXPECT_LE(relative_difference(at::cat({first, rest}, 0), file_->tensor(std::string("logits.") + number)), 1e-5)
@@ -75,6 +75,34 @@ TEST_F(IcaeGolden, LossesAndGradients) {
   const IdPlan plan = adapter_.plan(model_.decoder->config());
   const Spans spans = cut_fixed(ids("text.1"), 12);
   ASSERT_EQ(spans.size(), 3u);
+  expect_loss("ae", autoencoding(plan, adapter_.settings, spans));
+  expect_loss("lm", continuation(plan, adapter_.settings, spans, ids("next"), 8));
+  expect_loss("ft", instruction(plan, adapter_.settings, spans, ids("prompt"), ids("answer")));
+}
+
+TEST_F(IcaeGolden, EnhancedPositions) {
+  adapter_.settings.positions = "enhanced";
+  for (const char* number : {"0", "1", "2"}) {
+    const auto text = ids(std::string("text.") + number);
+    const at::Tensor slots = test::slots_of(model_, adapter_, text);
+    EXPECT_LE(relative_difference(slots, file_->tensor(std::string("enhanced.slots.") + number)), 1e-5) << number;
+    Reader reader(model_.decoder, std::make_shared<Adapter>(adapter_), {}, 7);
+    test::read_fixed_spans(reader, slots, static_cast<int64_t>(text.size()));
+    const at::Tensor first = reader.begin(ReaderTask::reconstruct, LogitRows::last).logits;
+    const at::Tensor rest = reader.feed(text, LogitRows::all, {}).logits;
+    EXPECT_LE(relative_difference(at::cat({first, rest}, 0), file_->tensor(std::string("enhanced.logits.") + number)),
+              1e-5)
+        << number;
+  }
+  const at::NoGradGuard no_grad;
+  const IdPlan plan = adapter_.plan(model_.decoder->config());
+  const Spans spans = cut_fixed(ids("text.1"), 12);
+  const auto expect_loss = [&](const std::string& name, const Layout& layout) {
+    const double expected = file_->tensor("enhanced.loss." + name)[0].item<double>();
+    const double loss = pass_loss(*model_.decoder, adapter_, std::span(&layout, 1), false).total.item<double>();
+    EXPECT_NEAR(loss, expected, 1e-5 * expected) << name;
+    EXPECT_GT(std::abs(expected - file_->tensor("loss." + name)[0].item<double>()), 1e-3 * expected);
+  };
   expect_loss("ae", autoencoding(plan, adapter_.settings, spans));
   expect_loss("lm", continuation(plan, adapter_.settings, spans, ids("next"), 8));
   expect_loss("ft", instruction(plan, adapter_.settings, spans, ids("prompt"), ids("answer")));

@@ -11,6 +11,7 @@
 #include "memory/compressor.h"
 #include "methods/icae/adapter.h"
 #include "methods/icae/encoder.h"
+#include "methods/icae/reader.h"
 #include "methods/method_test_util.h"
 
 namespace steno::icae::test {
@@ -61,6 +62,13 @@ inline at::Tensor slots_of(const Model& model, const Adapter& adapter, const std
   for (const auto& span : cut_fixed(text, adapter.settings.span_tokens()))
     parts.push_back(encode_spans(*model.decoder, adapter, std::span(&span, 1))[0]);
   return at::cat(parts, 0);
+}
+
+// Lets a reader of random_adapter()'s slots read those of `tokens` tokens in fixed spans of 12.
+inline void read_fixed_spans(Reader& reader, const at::Tensor& slots, int64_t tokens) {
+  std::vector<int64_t> spans;
+  for (int64_t rest = tokens; rest > 0; rest -= 12) spans.push_back(std::min<int64_t>(rest, 12));
+  reader.read_embeddings(slots, spans, tokens);
 }
 
 class Folder {

@@ -5,23 +5,49 @@
 namespace steno::icae {
 namespace {
 
-void add(Layout& layout, int64_t id, bool supervised) {
-  layout.ids.push_back(id);
-  layout.labels.push_back(supervised ? id : kIgnored);
-}
+// Appends to a layout in the order of reading.
+class Writer {
+ public:
+  Writer(const char* objective, const IdPlan& plan, const Settings& settings, const Spans& spans)
+      : plan_(plan), cursor_(settings.position_layout(), plan.k) {
+    layout_.objective = objective;
+    layout_.spans = spans;
+    for (const auto& span : spans) layout_.text_tokens += static_cast<int64_t>(span.size());
+  }
 
-Layout with_spans(const char* objective, const Spans& spans) {
-  Layout layout;
-  layout.objective = objective;
-  layout.spans = spans;
-  for (const auto& span : spans) layout.text_tokens += static_cast<int64_t>(span.size());
-  return layout;
-}
+  void slots() {
+    for (const auto& span : layout_.spans) {
+      for (int64_t j = 0; j < plan_.k; ++j) put(plan_.slot(), false);
+      cursor_.add_span(static_cast<int64_t>(span.size()), layout_.positions);
+    }
+  }
+  void reconstruct() {
+    put(plan_.ae(), false);
+    cursor_.add_reconstruct(layout_.positions);
+  }
+  void task(int64_t id) {
+    put(id, false);
+    cursor_.add_task(layout_.positions);
+  }
+  void token(int64_t id, bool supervised) {
+    put(id, supervised);
+    cursor_.add_tokens(1, layout_.positions);
+  }
+  void tokens(std::span<const TokenId> ids, bool supervised) {
+    for (const TokenId id : ids) token(id, supervised);
+  }
+  Layout take() { return std::move(layout_); }
 
-void add_slots(Layout& layout, const IdPlan& plan) {
-  const auto slots = static_cast<int64_t>(layout.spans.size()) * plan.k;
-  for (int64_t i = 0; i < slots; ++i) add(layout, plan.slot(), false);
-}
+ private:
+  void put(int64_t id, bool supervised) {
+    layout_.ids.push_back(id);
+    layout_.labels.push_back(supervised ? id : kIgnored);
+  }
+
+  const IdPlan& plan_;
+  PositionCursor cursor_;
+  Layout layout_;
+};
 
 }  // namespace
 
@@ -30,35 +56,34 @@ int64_t Layout::supervised() const {
 }
 
 Layout autoencoding(const IdPlan& plan, const Settings& settings, const Spans& spans) {
-  Layout layout = with_spans("ae", spans);
-  add_slots(layout, plan);
-  add(layout, plan.ae(), false);
-  for (const auto& span : spans)
-    for (const TokenId id : span) add(layout, id, true);
-  add(layout, settings.eos, true);
-  return layout;
+  Writer writer("ae", plan, settings, spans);
+  writer.slots();
+  writer.reconstruct();
+  for (const auto& span : spans) writer.tokens(span, true);
+  writer.token(settings.eos, true);
+  return writer.take();
 }
 
 Layout continuation(const IdPlan& plan, const Settings& settings, const Spans& spans, std::span<const TokenId> next,
                     int64_t leave) {
-  Layout layout = with_spans("lm", spans);
-  add_slots(layout, plan);
-  if (settings.lm_token) add(layout, plan.lm(), false);
-  for (size_t i = 0; i < next.size(); ++i) add(layout, next[i], static_cast<int64_t>(i) >= leave);
-  return layout;
+  Writer writer("lm", plan, settings, spans);
+  writer.slots();
+  if (settings.lm_token) writer.task(plan.lm());
+  for (size_t i = 0; i < next.size(); ++i) writer.token(next[i], static_cast<int64_t>(i) >= leave);
+  return writer.take();
 }
 
 Layout instruction(const IdPlan& plan, const Settings& settings, const Spans& spans, std::span<const TokenId> prompt,
                    std::span<const TokenId> answer) {
-  Layout layout = with_spans("ft", spans);
-  for (const TokenId id : ids_of(settings.before)) add(layout, id, false);
-  add_slots(layout, plan);
-  add(layout, plan.ft(), false);
-  for (const TokenId id : prompt) add(layout, id, false);
-  for (const TokenId id : ids_of(settings.after)) add(layout, id, false);
-  for (const TokenId id : answer) add(layout, id, true);
-  add(layout, settings.answer_end, true);
-  return layout;
+  Writer writer("ft", plan, settings, spans);
+  writer.tokens(ids_of(settings.before), false);
+  writer.slots();
+  writer.task(plan.ft());
+  writer.tokens(prompt, false);
+  writer.tokens(ids_of(settings.after), false);
+  writer.tokens(answer, true);
+  writer.token(settings.answer_end, true);
+  return writer.take();
 }
 
 Draw draw_text(std::span<const TokenId> document, const SamplerOptions& options, Random& random) {

@@ -33,6 +33,7 @@ struct Layout {
   std::string objective;                    // "ae", "lm", "ft"
   std::vector<std::vector<TokenId>> spans;  // what the encoder reads, each followed by the k memory tokens
   std::vector<int64_t> ids, labels;         // what the decoder reads
+  std::vector<int64_t> positions;           // where it stands
   int64_t text_tokens = 0;                  // of all spans
   int64_t supervised() const;
 };

@@ -25,14 +25,17 @@ std::vector<TokenId> first_tokens(const std::vector<TokenId>& ids, int64_t count
 
 PassLoss pass_loss(const Decoder& decoder, const Adapter& adapter, std::span<const Layout> layouts, bool checkpoint) {
   Spans spans;
-  std::vector<std::vector<int64_t>> sequences;
+  std::vector<std::vector<int64_t>> sequences, positions;
   for (const Layout& layout : layouts) {
+    positions.push_back(layout.positions);
     spans.insert(spans.end(), layout.spans.begin(), layout.spans.end());
     sequences.push_back(layout.ids);
   }
   const at::Tensor slots = encode_spans(decoder, adapter, spans, checkpoint).flatten(0, 1);
   Input in;
   in.embeddings = embed_sequences(decoder, adapter, sequences, slots);
+  // Undefined, they are those of the standard layout.
+  if (adapter.settings.position_layout() != PositionLayout::standard) in.positions = positions_of(decoder, positions);
   in.logits = LogitRows::none;
   in.checkpoint_blocks = checkpoint;
   const at::Tensor hidden = decoder.run(in).hidden;
@@ -188,9 +191,10 @@ std::string IcaeObjective::write(const Example& example) const {
 
   Reader reader(decoder_, adapter_, {}, 2048);
   if (asks) reader.feed(ids_of(settings.before), LogitRows::none, {});
-  for (const auto& span : cut(text))
-    reader.read_embeddings(encode_spans(*decoder_, *adapter_, std::span(&span, 1))[0],
-                           static_cast<int64_t>(span.size()));
+  for (const auto& span : cut(text)) {
+    const auto tokens = static_cast<int64_t>(span.size());
+    reader.read_embeddings(encode_spans(*decoder_, *adapter_, std::span(&span, 1))[0], std::span(&tokens, 1), tokens);
+  }
   at::Tensor logits = reader.begin(asks ? ReaderTask::instruct : ReaderTask::reconstruct, LogitRows::last).logits;
   if (asks) {
     std::vector<TokenId> prompt = example.parts[1];

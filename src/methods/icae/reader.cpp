@@ -11,6 +11,28 @@
 #include "methods/icae/encoder.h"
 
 namespace steno::icae {
+namespace {
+
+struct NextTokens {
+  std::vector<int64_t> positions;
+  PositionCursor cursor;  // behind them
+};
+
+NextTokens next_tokens(const PositionCursor& cursor, int64_t count) {
+  NextTokens next{{}, cursor};
+  next.cursor.add_tokens(count, next.positions);
+  return next;
+}
+
+// [1, T] int64
+template <class T>
+at::Tensor long_row(std::span<const T> values) {
+  const at::Tensor row = at::empty({1, static_cast<int64_t>(values.size())}, at::kLong);
+  std::copy(values.begin(), values.end(), row.mutable_data_ptr<int64_t>());
+  return row;
+}
+
+}  // namespace
 
 StreamKind reader_kind(const std::string& method, const Adapter& adapter) {
   return {method, kMethodVersion, {{"adapter", adapter.hash()}}};
@@ -22,6 +44,7 @@ Reader::Reader(std::shared_ptr<const Decoder> decoder, std::shared_ptr<const Ada
       adapter_(std::move(adapter)),
       kind_(std::move(kind)),
       chunk_size_(chunk_size),
+      cursor_(adapter_->settings.position_layout(), adapter_->settings.k),
       bank_(decoder_->config(), decoder_->compute_dtype(), decoder_->device()) {}
 
 Reader::Reader(const Reader& other)
@@ -29,6 +52,7 @@ Reader::Reader(const Reader& other)
       adapter_(other.adapter_),
       kind_(other.kind_),
       chunk_size_(other.chunk_size_),
+      cursor_(other.cursor_),
       bank_(other.bank_.fork()),
       source_tokens_(other.source_tokens_),
       slots_(other.slots_),
@@ -60,21 +84,26 @@ void Reader::read_slots(std::span<const SpanSlots> spans) {
   for (size_t begin = 0; begin < spans.size();) {
     if (interrupted()) throw Interrupted("interrupted after reading {} of {} spans", begin, spans.size());
     std::vector<at::Tensor> parts;
+    std::vector<int64_t> read;
     int64_t rows = 0, tokens = 0;
     do {
       const SpanSlots& span = spans[begin++];
       parts.push_back(span.tensors[0].second.to(decoder_->device(), at::kFloat));
+      read.push_back(span.source_tokens);
       rows += span.slots();
       tokens += span.source_tokens;
     } while (begin < spans.size() && rows + spans[begin].slots() <= chunk_size_);
-    read_embeddings(at::cat(parts, 0), tokens);
+    read_embeddings(at::cat(parts, 0), read, tokens);
   }
 }
 
-void Reader::read_embeddings(const at::Tensor& slots, int64_t source_tokens) {
+void Reader::read_embeddings(const at::Tensor& slots, std::span<const int64_t> spans, int64_t source_tokens) {
   const c10::InferenceMode inference;
+  PositionCursor cursor = cursor_;
+  std::vector<int64_t> positions;
+  for (const int64_t tokens : spans) cursor.add_span(tokens, positions);
   // Not cut any further: half a span would be no state to be left in by Ctrl-C.
-  read(slots.unsqueeze(0), LogitRows::none, Role::memory);
+  read(slots.unsqueeze(0), positions, LogitRows::none, cursor);
   slots_ += slots.size(0);
   source_tokens_ += source_tokens;
 }
@@ -87,7 +116,14 @@ FeedResult Reader::begin(ReaderTask task, LogitRows logits) {
                      : task == ReaderTask::continue_text ? plan.lm()
                                                          : plan.ft();
   const std::vector<int64_t> sequence = {id};
-  const at::Tensor out = read(embed_sequences(*decoder_, *adapter_, std::span(&sequence, 1)), logits, Role::memory);
+  PositionCursor cursor = cursor_;
+  std::vector<int64_t> positions;
+  if (task == ReaderTask::reconstruct)
+    cursor.add_reconstruct(positions);
+  else
+    cursor.add_task(positions);
+  const at::Tensor out =
+      read(embed_sequences(*decoder_, *adapter_, std::span(&sequence, 1)), positions, logits, cursor);
   ++tasks_;
   return {source_tokens_ - 1, out.defined() ? out.squeeze(0) : out};
 }
@@ -100,10 +136,11 @@ FeedResult Reader::feed(std::span<const TokenId> tokens, LogitRows logits,
   result.logits =
       feed_in_chunks(tokens, logits, chunk_size_, progress, [&](std::span<const TokenId> chunk, LogitRows rows) {
         const auto steps = static_cast<int64_t>(chunk.size());
-        Input in = next_input(steps, rows);
+        const auto [positions, cursor] = next_tokens(cursor_, steps);
+        Input in = next_input(positions, rows);
         in.ids = ids_row(chunk);
         const at::Tensor out = decoder_->run(in).logits;
-        commit(steps, Role::token);
+        commit(positions, Role::token, cursor);
         source_tokens_ += steps;
         return out;
       });
@@ -118,11 +155,12 @@ at::Tensor Reader::feed_attending(std::span<const TokenId> tokens) {
   const int64_t before = bank_.size();
   at::Tensor given = at::zeros({before}, at::kFloat);
   if (steps == 0) return given;
-  Input in = next_input(steps, LogitRows::none);
+  const auto [positions, cursor] = next_tokens(cursor_, steps);
+  Input in = next_input(positions, LogitRows::none);
   in.ids = ids_row(tokens);
   in.capture.mass = true;
   const Output out = decoder_->run(in);
-  commit(steps, Role::token);
+  commit(positions, Role::token, cursor);
   source_tokens_ += steps;
   for (const at::Tensor& mass : out.mass) given += mass[0].narrow(1, 0, before).mean(0).to(at::kCPU);
   return given / static_cast<double>(steps * static_cast<int64_t>(out.mass.size()));
@@ -130,45 +168,48 @@ at::Tensor Reader::feed_attending(std::span<const TokenId> tokens) {
 
 PendingToken Reader::begin_token(TokenId token, LogitRows logits) {
   check_token_ids(std::span(&token, 1), vocab());
-  Input in = next_input(1, logits);
+  const auto [positions, cursor] = next_tokens(cursor_, 1);
+  Input in = next_input(positions, logits);
   in.ids = ids_row(std::span(&token, 1));
-  return {decoder_.get(), std::move(in), [this](const Output& out) {
-            commit(1, Role::token);
+  return {decoder_.get(), std::move(in), [this, positions, cursor](const Output& out) {
+            commit(positions, Role::token, cursor);
             ++source_tokens_;
             return FeedResult{source_tokens_ - 1, out.logits.defined() ? out.logits.squeeze(0) : at::Tensor()};
           }};
 }
 
 at::Tensor Reader::ids_row(std::span<const TokenId> tokens) const {
-  const at::Tensor ids = at::empty({1, static_cast<int64_t>(tokens.size())}, at::kLong);
-  std::copy(tokens.begin(), tokens.end(), ids.mutable_data_ptr<int64_t>());
-  return ids.to(decoder_->device());
+  return long_row(std::span<const TokenId>(tokens)).to(decoder_->device());
 }
 
-Input Reader::next_input(int64_t steps, LogitRows logits) {
-  const int64_t held = bank_.size();
+Input Reader::next_input(std::span<const int64_t> positions, LogitRows logits) {
+  const auto steps = static_cast<int64_t>(positions.size());
   bank_.reserve(steps);
   Input in;
-  in.positions = at::arange(held, held + steps, at::kLong).unsqueeze(0).to(decoder_->device());
+  in.positions = long_row(positions).to(decoder_->device());
   in.rows = bank_.rows_for(steps);
-  if (has_sliding_layers(decoder_->config()))
-    in.row_positions = {at::arange(held, at::kLong).unsqueeze(0).to(decoder_->device())};
+  if (has_sliding_layers(decoder_->config())) {
+    const std::vector<int64_t> held = bank_.table().positions();
+    in.row_positions = {long_row(std::span<const int64_t>(held)).to(decoder_->device())};
+  }
   in.logits = logits;
   return in;
 }
 
-void Reader::commit(int64_t steps, Role role) {
-  std::vector<Slot> own(static_cast<size_t>(steps));
-  for (int64_t t = 0; t < steps; ++t) own[static_cast<size_t>(t)] = {bank_.size() + t, 0, 0, 0, 0, role};
+void Reader::commit(std::span<const int64_t> positions, Role role, const PositionCursor& cursor) {
+  std::vector<Slot> own;
+  for (const int64_t position : positions) own.push_back({position, 0, 0, 0, 0, role});
   bank_.commit(own);
+  cursor_ = cursor;
 }
 
-at::Tensor Reader::read(const at::Tensor& embeddings, LogitRows logits, Role role) {
-  const int64_t steps = embeddings.size(1);
-  Input in = next_input(steps, logits);
+at::Tensor Reader::read(const at::Tensor& embeddings, std::span<const int64_t> positions, LogitRows logits,
+                        const PositionCursor& cursor) {
+  TORCH_CHECK(embeddings.size(1) == static_cast<int64_t>(positions.size()), "a position for every row");
+  Input in = next_input(positions, logits);
   in.embeddings = embeddings;
   const at::Tensor out = decoder_->run(in).logits;
-  commit(steps, role);
+  commit(positions, Role::memory, cursor);
   return out;
 }
 
@@ -194,7 +235,11 @@ std::vector<int64_t> Reader::kept_positions(int64_t, int64_t) const {
 }
 
 std::map<std::string, int64_t> Reader::counts() const {
-  return {{"tokens_seen", source_tokens_}, {"slots", slots_}, {"task_tokens", tasks_}};
+  return {{"tokens_seen", source_tokens_},
+          {"slots", slots_},
+          {"task_tokens", tasks_},
+          {"next_position", cursor_.next()},
+          {"text_begin", cursor_.text_begin() + 1}};
 }
 
 void Reader::save(const std::string& path, const Identity& identity) const {
@@ -205,16 +250,25 @@ void Reader::restore(const SavedStream& file) {
   const int64_t seen = file.count("tokens_seen"), slots = file.count("slots"), tasks = file.count("task_tokens");
   Bank bank(decoder_->config(), decoder_->compute_dtype(), decoder_->device());
   bank.load(file.tensors());
-  int64_t learned = 0;
+  const int64_t next = file.count("next_position"), text_begin = file.count("text_begin") - 1;
+  const bool standard = adapter_->settings.position_layout() == PositionLayout::standard;
+  int64_t learned = 0, last = -1;
   for (int64_t row = 0; row < bank.size(); ++row) {
-    if (bank.table()[row].position != row) throw InputError("row {} stands at {}", row, bank.table()[row].position);
+    const int64_t position = bank.table()[row].position;
+    // Only rows in a row are known beforehand.
+    if (standard ? position != row : position < 0 || position > seen + bank.size())
+      throw InputError("row {} stands at {}", row, position);
+    last = std::max(last, position);
     learned += bank.table()[row].role == Role::memory;
   }
+  if (standard ? next != bank.size() || text_begin != -1 : next > seen + bank.size() + 1 || text_begin > last)
+    throw InputError("the next position is {} after {} rows, the text begins at {}", next, bank.size(), text_begin);
   if (learned != slots + tasks || slots % adapter_->settings.k != 0)
     throw InputError("{} slots and {} task tokens, but {} rows of such", slots, tasks, learned);
   if (seen < bank.size() - learned + slots / adapter_->settings.k)
     throw InputError("{} rows for {} tokens", bank.size(), seen);
   bank_ = std::move(bank);
+  cursor_.restore(next, text_begin);
   source_tokens_ = seen, slots_ = slots, tasks_ = tasks;
 }
 

@@ -17,8 +17,9 @@ class Reader : public MemoryReader {
          int64_t chunk_size);
 
   void read_slots(std::span<const SpanSlots> spans) override;
-  // slots [n, d] f32 on any device, written for `source_tokens` tokens.
-  void read_embeddings(const at::Tensor& slots, int64_t source_tokens);
+  // slots [n, d] f32 on any device, k for each of `spans`, which are the encoder's tokens of each. `source_tokens`: how
+  // many tokens of the stream they stand for (BOS may be the encoder's alone).
+  void read_embeddings(const at::Tensor& slots, std::span<const int64_t> spans, int64_t source_tokens);
   FeedResult begin(ReaderTask task, LogitRows logits) override;
   at::Tensor feed_attending(std::span<const TokenId> tokens) override;
 
@@ -47,15 +48,18 @@ class Reader : public MemoryReader {
  private:
   Reader(const Reader& other);
   at::Tensor ids_row(std::span<const TokenId> tokens) const;  // [1, T] on the decoder's device
-  Input next_input(int64_t steps, LogitRows logits);
-  void commit(int64_t steps, Role role);
-  at::Tensor read(const at::Tensor& embeddings, LogitRows logits, Role role);
+  Input next_input(std::span<const int64_t> positions, LogitRows logits);
+  // What was read at `positions`; the cursor has handed them out.
+  void commit(std::span<const int64_t> positions, Role role, const PositionCursor& cursor);
+  at::Tensor read(const at::Tensor& embeddings, std::span<const int64_t> positions, LogitRows logits,
+                  const PositionCursor& cursor);
 
   std::shared_ptr<const Decoder> decoder_;
   std::shared_ptr<const Adapter> adapter_;
   StreamKind kind_;
   int64_t chunk_size_;
-  Bank bank_;  // row = position
+  PositionCursor cursor_;
+  Bank bank_;  // in the order of reading; slots stand at their RoPE positions
   int64_t source_tokens_ = 0, slots_ = 0, tasks_ = 0;
 };
 

@@ -28,13 +28,14 @@ std::vector<TokenId> ids_of(const std::string& list) {
 
 std::string list_of(const std::vector<TokenId>& ids) { return fmt::format("{}", fmt::join(ids, " ")); }
 
-void check_sizes(const std::string& owner, const Settings& settings) {
+void check_settings(const std::string& owner, const Settings& settings) {
   if (settings.k < 1 || settings.k > kMostSpanTokens)
     throw UsageError("[{}] k is {}; it is the number of slots per span, 1 or more", owner, settings.k);
   if (settings.ratio < 1 || settings.ratio > kMostSpanTokens / settings.k)
     throw UsageError("[{}] ratio is {}; it is 1 or more, and k * ratio at most {}", owner, settings.ratio,
                      kMostSpanTokens);
   if (settings.span_tokens() < 2) throw UsageError("[{}] a span has at least 2 tokens; raise k or ratio", owner);
+  position_layout_named(owner, settings.positions);
 }
 
 }  // namespace steno::icae

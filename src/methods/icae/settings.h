@@ -6,6 +6,7 @@
 
 #include "base/fields.h"
 #include "io/tokenizer.h"
+#include "methods/icae/positions.h"
 
 namespace steno::icae {
 
@@ -20,8 +21,10 @@ struct Settings {
   bool lm_token = false;     // [LM] stands before a continuation
   bool instruct = false;     // [FT] has been trained
   bool memory_head = false;  // slots go through two linear layers
+  std::string positions = "standard";
 
   int64_t span_tokens() const { return k * ratio; }
+  PositionLayout position_layout() const { return position_layout_named("icae", positions); }
 
   template <class F>
   void visit(F&& f) {
@@ -35,6 +38,7 @@ struct Settings {
     f("lm_token", lm_token, "a task token stands before a continuation");
     f("instruct", instruct, "trained on instructions");
     f("memory_head", memory_head, "two linear layers follow the encoder");
+    f("positions", positions, "of slots: standard or enhanced");
   }
 };
 
@@ -44,7 +48,7 @@ std::string list_of(const std::vector<TokenId>& ids);
 
 // The largest k * ratio that is taken: more tokens than any model reads at once.
 inline constexpr int64_t kMostSpanTokens = int64_t{1} << 22;
-// Throws UsageError for sizes that make no sense; `owner` begins the message.
-void check_sizes(const std::string& owner, const Settings& settings);
+// Throws UsageError for sizes and names that make no sense; `owner` begins the message.
+void check_settings(const std::string& owner, const Settings& settings);
 
 }  // namespace steno::icae

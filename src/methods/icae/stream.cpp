@@ -110,7 +110,8 @@ void IcaeStream::write_span(int64_t tokens, bool with_bos) {
   if (with_bos) text.push_back(static_cast<TokenId>(settings().bos));
   text.insert(text.end(), pending_.begin(), pending_.begin() + tokens);
   const at::Tensor slots = encode_spans(reader_.decoder(), reader_.adapter(), std::span(&text, 1))[0];
-  reader_.read_embeddings(slots, tokens);
+  const auto encoded = static_cast<int64_t>(text.size());
+  reader_.read_embeddings(slots, std::span(&encoded, 1), tokens);
   pending_.erase(pending_.begin(), pending_.begin() + tokens);
   shortest_ = spans_ == 0 ? tokens : std::min(shortest_, tokens);
   ++spans_;

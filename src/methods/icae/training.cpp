@@ -55,7 +55,8 @@ Settings fresh_settings(const Tokenizer& tokenizer, const TrainingParams& params
   Settings settings;
   settings.k = params.k;
   settings.ratio = params.ratio;
-  check_sizes("icae", settings);
+  settings.positions = params.positions;
+  check_settings("icae", settings);
   settings.lm_token = params.lm_token;
   settings.memory_head = params.memory_head;
   settings.bos = bos_id(tokenizer, params.bos);
@@ -76,6 +77,7 @@ void check_against(const FieldValues& values, const TrainingParams& params, cons
   expect("alpha", params.alpha, adapter.lora.config().alpha);
   expect("memory_head", params.memory_head, adapter.settings.memory_head);
   expect("lm_token", params.lm_token, adapter.settings.lm_token);
+  expect("positions", params.positions, adapter.settings.positions);
 }
 
 // Dropout belongs to a run, not to an adapter.

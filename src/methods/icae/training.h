@@ -22,6 +22,7 @@ struct TrainingParams {
   double multi_span_share = 0.1;
   int64_t window = 0;
   std::string spans = "fixed";
+  std::string positions = "standard";
   int64_t leave_tokens_for_lm = 8, min_tokens_for_lm = 64;
   int64_t pass_tokens = 4096;
   bool checkpoint = false;
@@ -46,6 +47,7 @@ struct TrainingParams {
     f("multi_span_share", multi_span_share, "share of the texts that may be longer than one span");
     f("window", window, "their longest length, and that of a context of an instruction, in tokens; 0: four spans");
     f("spans", spans, "fixed (all but the last are full, as stored memories) or balanced (of equal length)");
+    f("positions", positions, "of slots: behind each other (standard) or among those of their text (enhanced)");
     f("leave_tokens_for_lm", leave_tokens_for_lm, "first tokens of a continuation without a loss");
     f("min_tokens_for_lm", min_tokens_for_lm, "where at most so many tokens follow, the sample is rebuilt instead");
     f("pass_tokens", pass_tokens, "padded tokens of the decoder per pass: the memory that training needs");
