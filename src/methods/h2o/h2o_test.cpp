@@ -62,7 +62,9 @@ TEST(H2o, SixTokensByHand) {
     // The scores go with their slots.
     EXPECT_EQ(table.size(), 4);
     for (int64_t row = 0; row < table.size(); ++row)
-      if (table[row].position == 0) EXPECT_NEAR(table[row].mass, 2.5, 1e-6);
+      if (table[row].position == 0) {
+        EXPECT_NEAR(table[row].mass, 2.5, 1e-6);
+      }
     return kept;
   };
   using Sets = std::vector<std::set<int64_t>>;
@@ -89,7 +91,9 @@ TEST(H2o, HeadsKeepTheirOwnTheRecentStayAndNothingReturns) {
             EXPECT_EQ(kept[kept.size() - 1 - static_cast<size_t>(back)], fed + chunk - 1 - back);
           auto& known = before[{layer, head}];
           for (const int64_t position : kept)
-            if (position < fed) EXPECT_TRUE(known.contains(position)) << position << " returned";
+            if (position < fed) {
+              EXPECT_TRUE(known.contains(position)) << position << " returned";
+            }
           known = {kept.begin(), kept.end()};
         }
         heads_differ |= stream->kept_positions(layer, 0) != stream->kept_positions(layer, 1);

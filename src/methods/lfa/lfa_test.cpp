@@ -72,7 +72,9 @@ TEST(Lfa, KeepsAnOldSlotThatIsReadOften) {
   for (int64_t t = 0; t < 100; ++t) {
     player.step(
         [](int64_t position, int64_t slots) { return position == 1 ? 0.5f : 0.5f / static_cast<float>(slots - 1); });
-    if (t >= 1) EXPECT_TRUE(player.kept().contains(1)) << t;
+    if (t >= 1) {
+      EXPECT_TRUE(player.kept().contains(1)) << t;
+    }
   }
 }
 

@@ -120,7 +120,9 @@ TEST(SnapKv, PromptsUpToTheBudgetAreUnchangedAndAnswersAreAdded) {
       const auto stream = snapkv_method()->open_stream(decoder, with);
       stream->feed(std::span(ids).first(static_cast<size_t>(length)), LogitRows::none);
       EXPECT_EQ(stream->accounting().slots, std::min<int64_t>(length, 20));
-      if (length <= 20) EXPECT_EQ(stream->accounting().dropped_tokens, 0);
+      if (length <= 20) {
+        EXPECT_EQ(stream->accounting().dropped_tokens, 0);
+      }
       EXPECT_EQ(stream->accounting().peak_slots, length);
       for (int64_t layer = 0; layer < 2; ++layer) {
         for (int64_t head = 0; head < 2; ++head) {
