@@ -29,6 +29,7 @@
 #include "memory/feed_together.h"
 #include "methods/method.h"
 #include "model/loader.h"
+#include "model/thread_waits.h"
 
 namespace {
 
@@ -219,6 +220,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     if (threads > 0) at::set_num_threads(static_cast<int>(threads));
+    shorten_thread_waits();
     json result;
     const bool trains = what == "train";
     // Large scratch tensors come and go with every chunk; keep their pages instead of returning them to the system.

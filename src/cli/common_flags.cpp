@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "cli/cores.h"
+#include "model/thread_waits.h"
 
 namespace steno {
 
@@ -36,6 +37,7 @@ void apply_common_flags(const CommonFlags& flags) {
   if (flags.threads && *flags.threads > 1024)
     throw UsageError("--threads must be at most 1024, not {}", *flags.threads);
   at::set_num_threads(flags.threads ? static_cast<int>(*flags.threads) : usable_cores());
+  shorten_thread_waits();
 }
 
 LoadOptions load_options(const CommonFlags& flags) {

@@ -62,9 +62,19 @@ void apply_table(const toml::table& table, const std::string& file, CLI::App& ro
                        near.empty() ? "" : fmt::format("; did you mean '{}'?", near));
     }
     CLI::Option* option = verb.get_option("--" + name);
-    const std::vector<std::string> texts = value_texts(node, where);
+    std::vector<std::string> texts = value_texts(node, where);
     if (node.is_table() && name != "param" && name != "set") throw UsageError("{}: must not be a table", where);
-    if (!set || option->count() > 0 || texts.empty()) continue;
+    if (node.is_table()) {
+      // Key by key: --set lr=1 on the command line leaves the file's other settings as they are.
+      const std::vector<std::string> given = option->results();
+      std::erase_if(texts, [&](const std::string& text) {
+        const std::string key = text.substr(0, text.find('=') + 1);
+        return std::any_of(given.begin(), given.end(), [&](const std::string& g) { return g.starts_with(key); });
+      });
+    } else if (option->count() > 0) {
+      continue;
+    }
+    if (!set || texts.empty()) continue;
     if (option->get_items_expected_max() == 0 && !node.is_boolean())
       throw UsageError("{}: must be true or false", where);
     try {

@@ -69,6 +69,13 @@ TEST_F(ConfigFile, TheCommandLineWins) {
   EXPECT_EQ(method_, "window");
 }
 
+TEST_F(ConfigFile, TablesAreJoinedKeyByKey) {
+  EXPECT_EQ(apply("param = { sinks = 4, order = 'evict-first', order_2 = 1 }\n",
+                  {"--param", "order=other", "--param", "x=1"}),
+            "");
+  EXPECT_THAT(params_, testing::UnorderedElementsAre("order=other", "x=1", "sinks=4", "order_2=1"));
+}
+
 TEST_F(ConfigFile, UnknownKeysAreNamed) {
   const std::string message = apply("method = 'window'\nbugdet = 256\n");
   EXPECT_THAT(message, HasSubstr("2: [config] "));
