@@ -124,6 +124,15 @@ class AskTest(AskMemoryTest):
         self.assertEqual(reading["spans"], slot_spans + reading["text_spans"])
         self.assertNotEqual(self.ask(note, self.one, self.two)["answers"][0]["tokens"], done["answers"][0]["tokens"])
 
+    def test_a_memory_named_twice_is_told(self):
+        flags = ("--question", "What?", "--max-new-tokens", 1, *COMMON)
+        result = steno("ask", self.one, self.two, self.one, *flags)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        warnings = [line for line in result.stderr.splitlines() if "warning" in line]
+        self.assertEqual(len(warnings), 1, result.stderr)
+        self.assertIn(f"{self.one}: is named twice", warnings[0])
+        self.assertNotIn("warning", steno("ask", self.one, self.two, *flags).stderr)
+
     def test_plain_output_is_the_answers_and_the_account_is_beside_it(self):
         result = steno("ask", self.one, "--question", "What?", *GREEDY, "--max-new-tokens", 6, *COMMON)
         self.assertEqual(result.returncode, 0, result.stderr)

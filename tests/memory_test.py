@@ -329,6 +329,7 @@ class Refusals(MemoryTest):
                                 (("memory", "delete", self.book, "999"), "999"),
                                 (("memory", "show", self.book, self.book), "one file"),
                                 (("compress", self.one), "-o"), (("compress", "-o", self.book), "document"),
+                                (("compress", self.one, "-o", "-"), "not standard output"),
                                 (("compress", self.one, "-o", "x", "--slot-dtype", "f16"), "f16"),
                                 (("compress", self.one, "-o", "x", "--spans", "even"), "even"),
                                 (("compress", self.one, "-o", "x", "--jobs", "0"), "--jobs"),
@@ -338,6 +339,7 @@ class Refusals(MemoryTest):
                 self.assertFails(steno(*arguments, cwd=self.folder), 2, part)
         result = steno("compress", self.one, "-o", self.folder / "x", "--method", "dense", *COMMON)
         self.assertFails(result, 2, "dense", "icae")
+        self.assertFails(steno("compress", self.one, "-o", self.folder / "x", *COMMON), 2, "--set adapter=DIR")
         self.assertFails(steno("memory", "append", self.folder / "absent", self.one, *COMMON), 3, "absent")
         self.assertFails(steno("memory", "append", self.book, self.book, *COMMON), 3, "memory merge")
         exported = steno("memory", "export", self.book, "--json")

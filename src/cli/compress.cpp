@@ -20,6 +20,8 @@ class Compress : public Verb {
   void run(StandardOutput& out) override {
     if (documents_.empty()) throw UsageError("[compress] name at least one document, or - for standard input");
     if (out_.empty()) throw UsageError("[compress] name the memory file to write: -o FILE");
+    if (out_ == "-")
+      throw UsageError("[compress] a memory is a file that is changed later: -o FILE, not standard output");
     if (append_ && force_) throw UsageError("[compress] --append keeps the memory and --force replaces it; give one");
     CompressRequest request = compress_request("compress", flags_);
     request.documents = documents_;

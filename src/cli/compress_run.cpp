@@ -32,6 +32,11 @@ OpenCompressor open_for(const CompressRequest& request, const MemoryFile* base, 
     return open_compressor_of(request.owner, *base, model, with_whole_paths(request.settings));
   const Method& method = method_named(request.method);
   const FieldValues params = with_whole_paths(request.settings);
+  const auto known = method.parameters();
+  if (!params.contains("adapter") &&
+      std::any_of(known.begin(), known.end(), [](const FieldInfo& field) { return field.name == "adapter"; }))
+    throw UsageError("[{}] {} needs an adapter, as 'steno train' writes it: --set adapter=DIR", request.owner,
+                     method.name());
   auto compressor = method.open_compressor(model, params);
   if (!compressor)
     throw UsageError("[{}] {} keeps no memory that could be stored; take --method icae", request.owner, method.name());

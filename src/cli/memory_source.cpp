@@ -1,5 +1,7 @@
 #include "cli/memory_source.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -135,6 +137,9 @@ MemorySource open_memories(const std::string& owner, const MemoryNames& names, c
     if (!open.compressor) open = open_compressor_of(owner, *files[i], model, set);
     files[i]->check_identity(open.header);
   }
+  for (auto name = names.names.begin(); name != names.names.end(); ++name)
+    if (std::find(names.names.begin(), name, *name) != name)
+      spdlog::warn("{}: is named twice, and is read twice", *name);
   MemorySource source;
   source.method = open.header.method;
   source.compressor = open.compressor;

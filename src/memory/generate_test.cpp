@@ -114,6 +114,10 @@ TEST(Generate, EndOfTurnEndsTheAnswerAndIsNoPartOfIt) {
   EXPECT_EQ(on.result.tokens, script);
   EXPECT_EQ(on.result.text, "thein");
   EXPECT_TRUE(run(ids_of({"</s>"}), {.max_new_tokens = 3}).result.tokens.empty());
+  // An end that only the one who asks knows of.
+  const Spoken own = run(ids_of({"the", "in", "the"}), {.max_new_tokens = 3, .ends = ids_of({"in"})});
+  EXPECT_EQ(own.result.reason, StopReason::end_of_turn);
+  EXPECT_EQ(own.result.tokens, ids_of({"the"}));
 }
 
 TEST(Generate, AStopTextAcrossTokensIsHeldBackAndCut) {
