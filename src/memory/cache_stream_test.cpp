@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "base/error.h"
@@ -15,7 +16,8 @@ namespace steno {
 namespace {
 
 std::shared_ptr<const Decoder> tiny() {
-  return load_decoder(std::string(STENO_SOURCE_DIR) + "/tests/data/tiny_models/llama_tied", {.dtype = at::kFloat});
+  return load_decoder(std::filesystem::path(STENO_SOURCE_DIR) / "tests/data/tiny_models/llama_tied",
+                      {.dtype = at::kFloat});
 }
 
 // Two sinks and four recent slots.
