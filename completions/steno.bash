@@ -53,8 +53,8 @@ _steno() {
     ask) flags="--question --set --choose --room $memory $answers" ;;
     chat) flags="--load --transcript --undo --memory --set --choose --room $memory $answers" ;;
     reconstruct) flags="--span --set" ;;
-    compress) flags="--out --method --append $files" ;;
-    memory) flags="--out $files" ;;
+    compress) flags="--out --method --append --force $files" ;;
+    memory) flags="--out --force $files" ;;
     train)
       flags="--method --objective --set --init --out --resume --data --valid"
       flags+=" --piece --packing --min-tokens --max-tokens --answer --skip-bad"
