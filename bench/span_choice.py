@@ -82,7 +82,7 @@ def main():
             questions = record["qas"][:args.questions or None]
             (folder / "text").write_text(record["context"])
             for name, more in (("kept", ["--keep-text"]), ("blind", [])):
-                steno("compress", folder / "text", "-o", folder / name, "--set", f"adapter={args.adapter}", *more)
+                steno("compress", folder / "text", "-o", folder / name, "--force", "--set", f"adapter={args.adapter}", *more)
             spans = [json.loads(line) for line in steno("memory", "export", folder / "kept", flags=[]).splitlines()]
             for rule in RULES:
                 flags = [part for q in questions for part in ("--question", q["question"])]
