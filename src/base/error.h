@@ -15,7 +15,7 @@ enum class ExitCode : int {
   internal = 1,      // our own mistake
   usage = 2,         // wrong flags or arguments
   input = 3,         // a file or text that cannot be used
-  resource = 4,      // memory, disk, device or another resource ran out
+  resource = 4,      // memory, disk or device ran out, or another process holds it
   interrupted = 130  // Ctrl-C
 };
 

@@ -26,8 +26,7 @@ struct Writing {
   bool done = false;
 };
 
-void decode_in_step(std::vector<Writing>& writings, const Tokenizer& tokenizer, std::span<Reconstruction> results) {
-  const std::vector<TokenId>& ends = tokenizer.end_of_generation();
+void decode_in_step(std::vector<Writing>& writings, std::span<const TokenId> ends, std::span<Reconstruction> results) {
   for (;;) {
     check_interrupt("reconstructing");
     std::vector<Stream*> streams;
@@ -67,6 +66,8 @@ std::vector<Reconstruction> write_all(const Compressor& compressor, const Tokeni
                                       std::vector<double>* accuracies) {
   const c10::InferenceMode inference;
   std::vector<Reconstruction> results(spans.size());
+  std::vector<TokenId> ends = tokenizer.end_of_generation();
+  if (const auto end = compressor.reconstruction_end()) ends.push_back(*end);
   for (size_t first = 0; first < spans.size(); first += kTogether) {
     const size_t count = std::min(kTogether, spans.size() - first);
     std::vector<Writing> writings;
@@ -81,7 +82,7 @@ std::vector<Reconstruction> write_all(const Compressor& compressor, const Tokeni
       }
       writings.push_back({std::move(reader), logits, reconstruction_limit(spans[i].source_tokens)});
     }
-    decode_in_step(writings, tokenizer, std::span(results).subspan(first, count));
+    decode_in_step(writings, ends, std::span(results).subspan(first, count));
   }
   for (Reconstruction& result : results) result.text = tokenizer.decode(result.tokens, true);
   return results;

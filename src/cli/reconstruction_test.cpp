@@ -81,6 +81,27 @@ TEST_F(ReconstructionTest, WithoutAnEndItStopsTenTokensBehindTheSource) {
   EXPECT_EQ(written[0].tokens.size(), 17u);
 }
 
+// As an adapter that was trained to end texts by a token which ends nothing else.
+class OwnEnd : public CopyCompressor {
+ public:
+  OwnEnd(const CopyCompressor& copy, TokenId end) : CopyCompressor(copy), end_(end) {}
+  std::optional<TokenId> reconstruction_end() const override { return end_; }
+
+ private:
+  TokenId end_;
+};
+
+TEST_F(ReconstructionTest, TheCompressorsOwnEndEndsIt) {
+  const TokenId end = words_.at(1);
+  const OwnEnd own(CopyCompressor(tokenizer_->vocab_size(), 32, 4, 32, words_.at(40), end), end);
+  std::vector<TokenId> source = span(7, 2);
+  std::erase(source, end);
+  const std::vector<std::vector<TokenId>> sources = {source};
+  const auto written = reconstruct(own, *tokenizer_, own.compress(sources));
+  EXPECT_TRUE(written[0].ended);
+  EXPECT_EQ(written[0].tokens, source);
+}
+
 TEST(MarkedDifferences, WordByWord) {
   EXPECT_EQ(marked_differences("the old man", "the old man"), "the old man");
   EXPECT_EQ(marked_differences("the old man", "the young man"), "the [-old-] {+young+} man");

@@ -58,6 +58,8 @@ class Compressor {
   virtual int64_t span_positions(int64_t source_tokens) const { return slots_per_span(); }
   // What stands before the first token of a document, and counts as one of the tokens of its first span.
   virtual std::optional<TokenId> opening_token() const { return std::nullopt; }
+  // Ends a reconstruction, beside the tokens that end any text of the model.
+  virtual std::optional<TokenId> reconstruction_end() const { return std::nullopt; }
   // Without one, whoever asks frames questions by the model's chat format.
   virtual std::optional<InstructionTemplate> instruction_template() const { return std::nullopt; }
   // Positions the reader may use with this model: slots, question and answer together. Beyond it answers are not to be

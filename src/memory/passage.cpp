@@ -130,7 +130,7 @@ PassageChoice choose_passages(const Compressor& compressor, std::span<const Toke
   if (choice.read.empty())
     throw InputError(
         "[memory] not one of {} spans fits: {} of the reader's {} positions are left for them, the smallest takes {}; "
-        "take a smaller --max-new-tokens or a shorter question",
+        "take a smaller --max-new-tokens, a larger --room or a shorter question",
         passages.size(), std::max<int64_t>(room, 0), compressor.window(),
         *std::min_element(positions.begin(), positions.end()));
   for (size_t i = 0, next = 0; i < passages.size(); ++i) {

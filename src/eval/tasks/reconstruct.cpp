@@ -89,14 +89,18 @@ class ReconstructRun : public TaskRun {
   Json run(size_t item, const Arm& arm, const ItemProgress& progress) override {
     const ReconstructPrompt built = build(item);
     const std::string& reference = built.prompt.references[0];
-    Answerer answerer(model_, greedy(built.max_new_tokens, encoder_.stops()));
+    const auto compressor = compressor_of(arm);
+    GenerateOptions options = greedy(built.max_new_tokens, encoder_.stops());
+    const auto end = compressor ? compressor->reconstruction_end() : std::nullopt;
+    if (end) options.ends.push_back(*end);
+    Answerer answerer(model_, options);
     Prompt prompt = to_prompt(built.prompt, encoder_, items_[item].id);
     // The closed-book control is shown how to copy, but not what.
     prompt.closed_book = frame_.before_ids;
     prompt.closed_book.insert(prompt.closed_book.end(), prompt.question.begin(), prompt.question.end());
     Answer answer;
     std::vector<TokenId> forced;
-    if (const auto compressor = compressor_of(arm)) {
+    if (compressor) {
       const std::vector<TokenId> before = before_text(*compressor, prompt, item);
       std::vector<TokenId> text = before;
       text.insert(text.end(), built.expected.begin(), built.expected.end());
@@ -145,7 +149,7 @@ class ReconstructRun : public TaskRun {
                  {"references", built.prompt.references},
                  {"readings", specs_[item].readings}};
     // A control without context has read nothing that could be kept; one that writes slots has read the text alone.
-    if (compressor_of(arm)) {
+    if (compressor) {
       line["readings"] = 1;
       line["needle"] = {0, answer.line["context_tokens"].get<int64_t>() - 1};
     } else if (arm.control != Control::closed_book)

@@ -21,6 +21,10 @@ class IcaeCompressor : public Compressor {
     if (adapter_->settings.bos < 0) return std::nullopt;
     return static_cast<TokenId>(adapter_->settings.bos);
   }
+  std::optional<TokenId> reconstruction_end() const override {
+    if (adapter_->settings.eos < 0) return std::nullopt;
+    return static_cast<TokenId>(adapter_->settings.eos);
+  }
   std::optional<InstructionTemplate> instruction_template() const override {
     const Settings& s = adapter_->settings;
     if (!s.instruct && s.before.empty() && s.after.empty()) return std::nullopt;
