@@ -230,18 +230,19 @@ GROUPS = {"prefill": prefill_rows, "decode": decode_rows, "parallel": parallel_r
 
 
 def main():
-    """All groups, or those named on the command line; rows of the others stay as they are in build/bench.json."""
+    """All groups, or those named on the command line; rows that are not measured stay as they are in build/bench.json."""
     target = ROOT / "build" / "bench.json"
     chosen = sys.argv[1:] or list(GROUPS)
-    old = json.loads(target.read_text()) if len(chosen) < len(GROUPS) and target.exists() else []
+    old = json.loads(target.read_text()) if target.exists() else []
     rows = []
     print(f"{'':46} {'steno':>12} {'peer':>12} {'ratio':>7} {'target':>7}")
     for entry in itertools.chain.from_iterable(GROUPS[name]() for name in chosen):
         rows.append(entry)
+        # At once: a run that is stopped keeps what it has measured.
+        measured = {done["name"] for done in rows}
+        target.write_text(json.dumps([other for other in old if other["name"] not in measured] + rows, indent=1) + "\n")
         print(f"{entry['name']:46} {entry['steno']:12.5g} {entry['peer']:12.5g} {entry['ratio']:7.2f} "
               f"{entry['target']:7.2f}  {entry['unit']}{'' if entry['met'] else '   MISSED'}", flush=True)
-    measured = {entry["name"] for entry in rows}
-    target.write_text(json.dumps([entry for entry in old if entry["name"] not in measured] + rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
