@@ -29,7 +29,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 std::string count_text(int64_t n) {
   std::string digits = std::to_string(n);
   const size_t first = n < 0 ? 1 : 0;
-  for (size_t at = digits.size(); at > first + 3;) digits.insert(at -= 3, ",");
+  for (size_t at = digits.size(); at > first + 3;) digits.insert(at -= 3, 1, ',');
   return digits;
 }
 
