@@ -6,6 +6,7 @@
 #endif
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 #include <vector>
 
@@ -15,14 +16,47 @@
 
 namespace steno {
 
+// Where the threads of a team wait for each other, hundreds of times a token. OpenMP's barrier spins for milliseconds,
+// which starves a peer that waits for this core, or sleeps soon (thread_waits.h), and waking costs more than the step's
+// parts take. Here a thread tries for a tenth of a millisecond or so and then sleeps.
+class Meeting {
+ public:
+  void meet(int64_t threads) {
+    const int64_t round = round_.load(std::memory_order_relaxed);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
+      arrived_.store(0, std::memory_order_relaxed);
+      round_.store(round + 1, std::memory_order_release);
+      round_.notify_all();
+      return;
+    }
+    for (int tries = 0; tries < kTries; ++tries) {
+      if (round_.load(std::memory_order_acquire) != round) return;
+      rest();
+    }
+    round_.wait(round, std::memory_order_acquire);
+  }
+
+ private:
+  static constexpr int kTries = 3000;
+  static void rest() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+  alignas(64) std::atomic<int64_t> arrived_{0};
+  alignas(64) std::atomic<int64_t> round_{0};
+};
+
 // The threads of the one parallel region. Every thread makes the same calls in the same order.
 struct Team {
   int64_t thread = 0, threads = 1;
+  Meeting* meeting = nullptr;
   void meet() const {
-#ifdef _OPENMP
-#pragma omp barrier
-#endif
-  }  // This thread's part of [0, count), cut at multiples of `unit`.
+    if (threads > 1) meeting->meet(threads);
+  }
+  // This thread's part of [0, count), cut at multiples of `unit`.
   std::pair<int64_t, int64_t> share(int64_t count, int64_t unit = 1) const {
     const int64_t units = (count + unit - 1) / unit;
     return {std::min(count, units * thread / threads * unit), std::min(count, units * (thread + 1) / threads * unit)};
@@ -33,8 +67,9 @@ template <class F>
 void with_team(F&& work) {
 #ifdef _OPENMP
   const int threads = at::in_parallel_region() ? 1 : at::get_num_threads();
+  Meeting meeting;
 #pragma omp parallel num_threads(threads)
-  work(Team{omp_get_thread_num(), omp_get_num_threads()});
+  work(Team{omp_get_thread_num(), omp_get_num_threads(), &meeting});
 #else
   work(Team{});
 #endif
