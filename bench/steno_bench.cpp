@@ -220,7 +220,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     if (threads > 0) at::set_num_threads(static_cast<int>(threads));
-    shorten_thread_waits();
+    yield_cores_when_busy();
     json result;
     const bool trains = what == "train";
     // Large scratch tensors come and go with every chunk; keep their pages instead of returning them to the system.

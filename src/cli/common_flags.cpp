@@ -37,7 +37,7 @@ void apply_common_flags(const CommonFlags& flags) {
   if (flags.threads && *flags.threads > 1024)
     throw UsageError("--threads must be at most 1024, not {}", *flags.threads);
   at::set_num_threads(flags.threads ? static_cast<int>(*flags.threads) : usable_cores());
-  shorten_thread_waits();
+  yield_cores_when_busy();
 }
 
 LoadOptions load_options(const CommonFlags& flags) {
