@@ -5,20 +5,15 @@ Usage: eval_test.py STENO [unittest arguments]. Tests that need the default mode
 import json
 import math
 import os
-import pathlib
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-STENO = (pathlib.Path(sys.argv.pop(1)) if len(sys.argv) > 1 else ROOT / "build/release/steno").resolve()
-MODEL = pathlib.Path(os.environ.get("STENO_MODEL", ROOT / "models/SmolLM2-135M-Instruct.Q4_1.gguf")).resolve()
+from program_test_util import MODEL, ROOT, STENO, CliTest, needs_model
+
 TINY = ROOT / "tests/data/tiny_models/llama_tied"
 DATA = ROOT / "tests/data/eval"
-needs_model = unittest.skipUnless(MODEL.is_file(), f"the default model is absent ({MODEL}); run 'make model'")
 
 
 def environment(env=None):
@@ -50,24 +45,7 @@ def summary(folder):
     return result
 
 
-class EvalTest(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-
-    def file(self, name, content):
-        path = self.folder / name
-        path.write_text(content)
-        return path
-
-    def assertFails(self, result, code, *parts):
-        self.assertEqual(result.returncode, code, result.stderr)
-        self.assertEqual(result.stdout, "")
-        self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
-        for part in parts:
-            self.assertIn(part, result.stderr)
-
+class EvalTest(CliTest):
     def assertWorks(self, result):
         self.assertEqual(result.returncode, 0, result.stderr)
         return result

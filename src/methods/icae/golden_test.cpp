@@ -32,6 +32,20 @@ class IcaeGolden : public testing::Test {
     options.sampler.multi_span_share = 1;
     return IcaeObjective(model_.decoder, model_.tokenizer, adapter_, options);
   }
+  // Of all three texts, against the tensors whose names begin with `prefix`.
+  void expect_slots_and_logits(const std::string& prefix) const {
+    for (const std::string number : {"0", "1", "2"}) {
+      const auto text = ids("text." + number);
+      const at::Tensor slots = test::slots_of(model_, adapter_, text);
+      EXPECT_LE(relative_difference(slots, file_->tensor(prefix + "slots." + number)), 1e-5) << number;
+      Reader reader(model_.decoder, std::make_shared<Adapter>(adapter_), {}, 7);
+      test::read_fixed_spans(reader, slots, static_cast<int64_t>(text.size()));
+      const at::Tensor first = reader.begin(ReaderTask::reconstruct, LogitRows::last).logits;
+      const at::Tensor rest = reader.feed(text, LogitRows::all, {}).logits;
+      EXPECT_LE(relative_difference(at::cat({first, rest}, 0), file_->tensor(prefix + "logits." + number)), 1e-5)
+          << number;
+    }
+  }
   void expect_loss(const std::string& name, const Layout& layout) {
     for (const auto& [key, value] : adapter_.named_parameters()) {
       at::Tensor(value).requires_grad_(true);
@@ -57,19 +71,7 @@ class IcaeGolden : public testing::Test {
   Adapter adapter_;
 };
 
-TEST_F(IcaeGolden, SlotsAndLogits) {
-  for (const char* number : {"0", "1", "2"}) {
-    const auto text = ids(std::string("text.") + number);
-    const at::Tensor slots = test::slots_of(model_, adapter_, text);
-    EXPECT_LE(relative_difference(slots, file_->tensor(std::string("slots.") + number)), 1e-5) << number;
-    Reader reader(model_.decoder, std::make_shared<Adapter>(adapter_), {}, 7);
-    test::read_fixed_spans(reader, slots, static_cast<int64_t>(text.size()));
-    const at::Tensor first = reader.begin(ReaderTask::reconstruct, LogitRows::last).logits;
-    const at::Tensor rest = reader.feed(text, LogitRows::all, {}).logits;
-    EXPECT_LE(relative_difference(at::cat({first, rest}, 0), file_->tensor(std::string("logits.") + number)), 1e-5)
-        << number;
-  }
-}
+TEST_F(IcaeGolden, SlotsAndLogits) { expect_slots_and_logits(""); }
 
 TEST_F(IcaeGolden, LossesAndGradients) {
   const IdPlan plan = adapter_.plan(model_.decoder->config());
@@ -82,18 +84,7 @@ TEST_F(IcaeGolden, LossesAndGradients) {
 
 TEST_F(IcaeGolden, EnhancedPositions) {
   adapter_.settings.positions = "enhanced";
-  for (const char* number : {"0", "1", "2"}) {
-    const auto text = ids(std::string("text.") + number);
-    const at::Tensor slots = test::slots_of(model_, adapter_, text);
-    EXPECT_LE(relative_difference(slots, file_->tensor(std::string("enhanced.slots.") + number)), 1e-5) << number;
-    Reader reader(model_.decoder, std::make_shared<Adapter>(adapter_), {}, 7);
-    test::read_fixed_spans(reader, slots, static_cast<int64_t>(text.size()));
-    const at::Tensor first = reader.begin(ReaderTask::reconstruct, LogitRows::last).logits;
-    const at::Tensor rest = reader.feed(text, LogitRows::all, {}).logits;
-    EXPECT_LE(relative_difference(at::cat({first, rest}, 0), file_->tensor(std::string("enhanced.logits.") + number)),
-              1e-5)
-        << number;
-  }
+  expect_slots_and_logits("enhanced.");
   const at::NoGradGuard no_grad;
   const IdPlan plan = adapter_.plan(model_.decoder->config());
   const Spans spans = cut_fixed(ids("text.1"), 12);
