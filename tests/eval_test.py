@@ -10,7 +10,7 @@ import subprocess
 import time
 import unittest
 
-from program_test_util import MODEL, ROOT, STENO, CliTest, needs_model
+from program_test_util import ROOT, STENO, CliTest, needs_model
 
 TINY = ROOT / "tests/data/tiny_models/llama_tied"
 DATA = ROOT / "tests/data/eval"
