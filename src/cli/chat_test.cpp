@@ -6,18 +6,19 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/files_test_util.h"
 #include "cli/chat_command.h"
 #include "cli/chat_report.h"
 #include "cli/chat_session.h"
 #include "cli/chat_transcript.h"
 #include "cli/model_path.h"
-#include "cli/temporary_folder_test_util.h"
 #include "io/gguf.h"
 #include "io/prompt.h"
 
 namespace steno {
 namespace {
 
+using test::TemporaryFolder;
 using testing::HasSubstr;
 using Kind = ChatLine::Kind;
 

@@ -6,11 +6,12 @@
 #include <CLI/CLI.hpp>
 
 #include "base/error.h"
-#include "cli/temporary_folder_test_util.h"
+#include "base/files_test_util.h"
 
 namespace steno {
 namespace {
 
+using test::TemporaryFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
 

@@ -4,11 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "cli/temporary_folder_test_util.h"
+#include "base/files_test_util.h"
 
 namespace steno {
 namespace {
 
+using test::TemporaryFolder;
 using testing::HasSubstr;
 
 // The message of the error that `action` throws, with its exit code in front.

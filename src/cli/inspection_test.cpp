@@ -4,11 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "cli/temporary_folder_test_util.h"
+#include "base/files_test_util.h"
 
 namespace steno {
 namespace {
 
+using test::TemporaryFolder;
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 const fs::path kTiny = fs::path(STENO_SOURCE_DIR) / "tests/data/tiny_models";

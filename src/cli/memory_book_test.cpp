@@ -6,10 +6,10 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/files_test_util.h"
 #include "cli/chat_session.h"
 #include "cli/memory_frame.h"
 #include "cli/memory_source.h"
-#include "cli/temporary_folder_test_util.h"
 #include "memory/compressor_test_util.h"
 #include "memory/generate.h"
 #include "memory/memory_writer.h"
@@ -18,6 +18,7 @@
 namespace steno {
 namespace {
 
+using test::TemporaryFolder;
 using test::VerbatimCompressor;
 using testing::HasSubstr;
 

@@ -3,13 +3,11 @@
 #include <filesystem>
 #include <string>
 
+#include "base/files_test_util.h"
 #include "base/random.h"
 #include "eval/runner.h"
-#include "io/folder_test_util.h"
 
 namespace steno::test {
-
-using EvalFolder = TestFolder;
 
 inline std::filesystem::path eval_data(const std::string& name) {
   return std::filesystem::path(STENO_SOURCE_DIR) / "tests/data/eval" / name;

@@ -14,8 +14,8 @@ namespace {
 
 using test::Bench;
 using test::eval_data;
-using test::EvalFolder;
 using test::read_bytes;
+using test::TemporaryFolder;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
@@ -37,7 +37,7 @@ Outcome outcome(const Bench& bench, const RunDirectory& directory) {
 }
 
 TEST(Resume, AfterACutAtAnyByteTheResultIsThatOfAnUndisturbedRun) {
-  const EvalFolder folder;
+  const TemporaryFolder folder;
   Bench bench("ppl", eval_data("dialogue.jsonl"), {}, choice());
   const auto ids = item_ids(*bench.run);
   const auto whole = folder.path() / "whole";
@@ -105,7 +105,7 @@ std::vector<Arm> one_arm() {
 const Json kRun = {{"seed", 1}, {"created", "now"}, {"arms", {{{"id", "a"}}}}};
 
 TEST(Resume, NothingIsComputedTwiceAndErrorsNameTheItem) {
-  const EvalFolder folder;
+  const TemporaryFolder folder;
   Counting first(7, 4);
   {
     RunDirectory directory(folder.path(), kRun, item_ids(first));
@@ -130,7 +130,7 @@ TEST(Resume, NothingIsComputedTwiceAndErrorsNameTheItem) {
 }
 
 TEST(RunDirectory, RefusesAnotherRunAndNamesTheDifference) {
-  const EvalFolder folder;
+  const TemporaryFolder folder;
   { RunDirectory(folder.path(), kRun, {"x"}); }
   Json later = kRun;
   later["created"] = "tomorrow";
@@ -150,7 +150,7 @@ TEST(RunDirectory, RefusesAnotherRunAndNamesTheDifference) {
 }
 
 TEST(RunDirectory, RefusesFilesThatAreNoneOfThisRun) {
-  const EvalFolder folder;
+  const TemporaryFolder folder;
   { RunDirectory(folder.path(), kRun, {"x", "y"}); }
   const auto items = folder.path() / "items.jsonl";
   const auto opened = [&](const std::string& content) {
@@ -177,7 +177,7 @@ TEST(RunDirectory, RefusesFilesThatAreNoneOfThisRun) {
 }
 
 TEST(RunDirectory, OneProcessAtATime) {
-  const EvalFolder folder;
+  const TemporaryFolder folder;
   RunDirectory first(folder.path(), kRun, {"x"});
   // flock(2) belongs to the open file, so that one process can stand for two here.
   EXPECT_THAT([&] { RunDirectory(folder.path(), kRun, {"x"}); },
@@ -186,7 +186,7 @@ TEST(RunDirectory, OneProcessAtATime) {
 
 // The path is the same, what lies there is not.
 TEST(Resume, WithAnotherAdapterIsRefused) {
-  const EvalFolder folder;
+  const TemporaryFolder folder;
   const Method& icae = method_named("icae");
   const std::string place = (folder.path() / "adapter").string();
   const Model base = load_model(test::tiny_folder("llama_tied"), {.dtype = at::kFloat});

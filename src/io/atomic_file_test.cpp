@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/files_test_util.h"
 
 namespace steno {
 namespace {
@@ -18,14 +19,9 @@ namespace fs = std::filesystem;
 
 class AtomicFileTest : public testing::Test {
  protected:
-  const fs::path folder_ = fs::path(testing::TempDir()) / "steno_atomic_file";
+  const test::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
   const fs::path target_ = folder_ / "state.bin";
-
-  void SetUp() override {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
 
   static std::string read(const fs::path& path) {
     std::ifstream file(path, std::ios::binary);

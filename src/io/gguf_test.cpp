@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/files_test_util.h"
 #include "io/gguf_test_util.h"
 
 namespace steno {
@@ -257,15 +258,13 @@ TEST(Gguf, RefusesBadTensors) {
 
 class GgufSplit : public testing::Test {
  protected:
-  const std::filesystem::path folder_ = std::filesystem::path(testing::TempDir()) / "steno_gguf_split";
+  const test::TemporaryFolder temporary_;
+  const std::filesystem::path folder_ = temporary_.path();
   const std::filesystem::path first_ = folder_ / "m-00001-of-00003.gguf";
 
   void SetUp() override {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
     for (int i = 0; i < 3; ++i) write(i, part(i));
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   static GgufBuilder part(int number, int count = 3, int tensors = 3) {
     GgufBuilder builder;

@@ -5,12 +5,12 @@
 #include <zstd.h>
 
 #include "base/error.h"
-#include "io/folder_test_util.h"
+#include "base/files_test_util.h"
 
 namespace steno {
 namespace {
 
-using test::TestFolder;
+using test::TemporaryFolder;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
@@ -56,7 +56,7 @@ TEST(Records, EveryKindIsRead) {
 }
 
 TEST(Records, PromptsWithContextAreQuestions) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   DataSource source;
   const auto records = read_records_of<QaRecord>(
       folder.file("pwc.jsonl", R"({"input":"A text.","prompt":"Summarise it.","answer":"Text."})"), {}, source);
@@ -70,7 +70,7 @@ TEST(Records, PromptsWithContextAreQuestions) {
 }
 
 TEST(Records, TheHintIsTheCallers) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const auto path = folder.file("bad.jsonl", "{}");
   EXPECT_THAT([&] { read_all(path, {.skip_flag = "skip_bad = true"}); },
               ThrowsMessage<InputError>(HasSubstr("with skip_bad = true")));
@@ -86,7 +86,7 @@ TEST(Records, PackedAndPlainLinesAreTheSame) {
 }
 
 TEST(Records, LinesLongerThanAnyBufferAndSeveralFrames) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   std::string lines;
   for (int i = 0; i < 3; ++i)
     lines += R"({"id":")" + std::to_string(i) + R"(","text":")" + std::string(700'000, static_cast<char>('a' + i)) +
@@ -104,7 +104,7 @@ TEST(Records, LinesLongerThanAnyBufferAndSeveralFrames) {
 }
 
 TEST(Records, PackedDataThatIsCutOrDamaged) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   std::string packed = test::read_bytes(eval_data("documents.jsonl.zst"));
   EXPECT_THAT([&] { read_all(folder.file("cut.jsonl.zst", packed.substr(0, packed.size() / 2))); },
               ThrowsMessage<InputError>(AllOf(HasSubstr("cut.jsonl.zst"), HasSubstr("cut off"))));
@@ -114,7 +114,7 @@ TEST(Records, PackedDataThatIsCutOrDamaged) {
 }
 
 TEST(Records, ABadRecordIsNamedByFileAndLine) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const std::string good = R"({"id":"a","text":"Good."})"
                            "\n";
   const std::pair<std::string, std::string> cases[] = {
@@ -163,7 +163,7 @@ TEST(Records, AnotherKindIsABadRecord) {
 }
 
 TEST(Records, SessionsAreOneDialogueThatKnowsWhereTheyBegin) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   DataSource source;
   const auto dialogues = read_records_of<DialogueRecord>(
       folder.file("d.jsonl", R"({"sessions":[{"utterances":[{"text":"a"},{"text":"b"}]},{"utterances":[{"text":"c"}]},)"
@@ -177,7 +177,7 @@ TEST(Records, SessionsAreOneDialogueThatKnowsWhereTheyBegin) {
 }
 
 TEST(Records, AContextOfTitlesAndSentences) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   DataSource source;
   const auto questions = read_records_of<QaRecord>(
       folder.file(
@@ -201,7 +201,7 @@ TEST(Records, AContextOfTitlesAndSentences) {
 }
 
 TEST(Records, LimitAndNothingLeft) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   EXPECT_EQ(read_all(eval_data("qa.jsonl"), {.limit = 2}).size(), 2u);
   EXPECT_EQ(read_all(eval_data("qa.jsonl"), {.limit = 99}).size(), 5u);
   EXPECT_THAT([&] { read_all(folder.file("empty.jsonl", "\n \n")); },
@@ -213,7 +213,7 @@ TEST(Records, LimitAndNothingLeft) {
 }
 
 TEST(Records, PlainTextIsOneDocument) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const std::string text = "One.\n\nTwo.\n";
   for (const auto& path : {folder.file("novel.txt", text), folder.file("novel.txt.zst", pack(text))}) {
     const auto records = read_all(path);

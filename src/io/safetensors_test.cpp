@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/files_test_util.h"
 #include "io/safetensors_parse.h"
 
 namespace steno {
@@ -81,12 +82,8 @@ void expect_golden(const SafetensorsFile& file) {
 
 class SafetensorsFolder : public testing::Test {
  protected:
-  const fs::path folder_ = fs::path(testing::TempDir()) / "steno_safetensors";
-  void SetUp() override {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
+  const test::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
   void put(const std::string& name, const std::string& text) const {
     std::ofstream(folder_ / name, std::ios::binary) << text;
   }
@@ -128,7 +125,7 @@ RC_GTEST_PROP(SafetensorsProperty, AnySetOfTensorsComesBack, ()) {
     tensors.emplace_back(name, at::randint(0, 100, shape).to(*rc::gen::elementOf(types)));
   }
   const auto metadata = std::map<std::string, std::string>{{"names", std::to_string(names.size())}};
-  const fs::path path = fs::path(testing::TempDir()) / "steno_safetensors_property";
+  const fs::path path = test::program_file("property.safetensors");
   write_safetensors(path, tensors, metadata);
   const auto file = SafetensorsFile::open(path);
   RC_ASSERT(file->metadata() == metadata);

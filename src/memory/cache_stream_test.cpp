@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/files_test_util.h"
 #include "io/mutate_test_util.h"
 #include "io/safetensors.h"
 #include "memory/stream_frame.h"
@@ -39,7 +40,7 @@ std::string saved_file(const std::shared_ptr<const Decoder>& decoder) {
   const auto stream = open(decoder);
   stream->feed(some_ids(15), LogitRows::none);
   EXPECT_EQ(stream->kept_positions(0, 0), (std::vector<int64_t>{0, 1, 11, 12, 13, 14}));
-  const std::string path = testing::TempDir() + "/cache_stream.safetensors";
+  const std::string path = test::program_file("cache_stream.safetensors");
   stream->save(path);
   return path;
 }
@@ -73,7 +74,7 @@ TEST(CacheStream, ASavedTableThatCannotBeIsRefused) {
   const at::Tensor positions = whole->tensor("slot.position").clone();
   // The error of loading the file with other positions, "" when it loads.
   const auto load_with = [&](const std::vector<int64_t>& changed) -> std::string {
-    const std::string other = testing::TempDir() + "/cache_stream_changed.safetensors";
+    const std::string other = test::program_file("cache_stream_changed.safetensors");
     std::vector<std::pair<std::string, at::Tensor>> tensors;
     for (const auto& entry : whole->entries())
       tensors.emplace_back(entry.name,
@@ -116,7 +117,7 @@ TEST(CacheStream, DamagedFilesAreRefused) {
   const std::string path = saved_file(decoder);
   std::ifstream in(path, std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(in), {}};
-  const std::string damaged = testing::TempDir() + "/cache_stream_damaged.safetensors";
+  const std::string damaged = test::program_file("cache_stream_damaged.safetensors");
   const auto refused = [&] {
     const auto stream = open(decoder);
     try {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <stdlib.h>
 
+#include "base/files_test_util.h"
 #include "io/mutate_test_util.h"
 #include "memory/memory_json.h"
 #include "memory/memory_test_util.h"
@@ -14,7 +15,7 @@ using test::as_raw;
 using test::expect_same_memory;
 using test::made_up_header;
 using test::made_up_spans;
-using test::read_text;
+using test::read_bytes;
 using test::write_memory;
 
 const std::string kText = "It was the best of times, it was the worst of times, it was the age of wisdom.";
@@ -136,7 +137,7 @@ TEST_F(MemoryFileTest, AppendDeleteAndMergeEqualAFreshOne) {
     const WriteReport report = append.write(path("one"));
     EXPECT_EQ(report.new_spans, static_cast<int64_t>(two.size()));
     EXPECT_GT(report.kept_bytes, 0);
-    EXPECT_EQ(read_text(path("one")), read_text(path("fresh")));
+    EXPECT_EQ(read_bytes(path("one")), read_bytes(path("fresh")));
     expect_same_memory(*MemoryFile::open(path("one")), *MemoryFile::open(path("fresh")));
     // What was opened before is still the old memory.
     EXPECT_EQ(a->spans().size(), one.size());
@@ -146,13 +147,13 @@ TEST_F(MemoryFileTest, AppendDeleteAndMergeEqualAFreshOne) {
     MemoryWriter take_out(all->header());
     for (size_t i = one.size(); i < all->spans().size(); ++i) take_out.keep(all, i);
     EXPECT_EQ(take_out.write(path("rest")).new_bytes, 0);
-    EXPECT_EQ(read_text(path("rest")), read_text(path("two")));
+    EXPECT_EQ(read_bytes(path("rest")), read_bytes(path("two")));
 
     MemoryWriter merge(a->header());
     merge.keep_all(a);
     merge.keep_all(MemoryFile::open(path("two")));
     merge.write(path("merged"));
-    EXPECT_EQ(read_text(path("merged")), read_text(path("fresh")));
+    EXPECT_EQ(read_bytes(path("merged")), read_bytes(path("fresh")));
   }
 }
 
@@ -247,7 +248,7 @@ TEST_F(MemoryFileTest, EveryFlippedBitAndEveryCutIsRefused) {
   std::vector<NewSpan> spans = made_up_spans("one.txt", kText, true);
   spans[1] = as_raw(spans[1]);
   write_memory(path("m"), spans, SlotType::int4);
-  const std::string good = read_text(path("m"));
+  const std::string good = read_bytes(path("m"));
   const auto parse = [](std::string bytes) { return MemoryFile::parse(MappedFile::from_bytes("m", std::move(bytes))); };
   ASSERT_NO_THROW(parse(good));
   size_t same = 0;
@@ -293,7 +294,7 @@ TEST_F(MemoryFileTest, ManyMutations) {
   std::vector<NewSpan> spans = made_up_spans("one.txt", kText, true);
   spans[0] = as_raw(spans[0]);
   write_memory(path("m"), spans, SlotType::int4);
-  EXPECT_GT(test::check_mutations(read_text(path("m")), 4000, 1, use_memory).refused, 3900);
+  EXPECT_GT(test::check_mutations(read_bytes(path("m")), 4000, 1, use_memory).refused, 3900);
 
   // As a liar would write it: every checksum fits, so that only the checks behind them refuse.
   const auto file = MemoryFile::open(path("m"));
@@ -311,7 +312,7 @@ TEST_F(MemoryFileTest, ManyMutations) {
       std::vector<StoredSpan> stored;
       parse_memory_metadata(lie, "[memory] mutated", header, stored);
       write_safetensors(path("lie"), tensors, lie);
-      use_memory(read_text(path("lie")));
+      use_memory(read_bytes(path("lie")));
     });
     EXPECT_GT(counts.refused, 1000);
     EXPECT_GT(counts.accepted, 10);

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "base/files_test_util.h"
 #include "methods/learned_test_util.h"
 #include "methods/method.h"
 #include "methods/method_test_util.h"
@@ -58,7 +59,7 @@ class Contract : public testing::TestWithParam<ContractCase> {
     const auto* info = testing::UnitTest::GetInstance()->current_test_info();
     std::string unique = std::string(info->name()) + "_" + name;
     std::replace(unique.begin(), unique.end(), '/', '_');
-    return testing::TempDir() + "/" + unique + ".safetensors";
+    return test::program_file(unique + ".safetensors");
   }
   // Everything one can see of a stream without feeding it.
   void expect_same_state(const Stream& a, const Stream& b) const {

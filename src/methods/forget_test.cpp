@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "base/files_test_util.h"
 #include "methods/learned_test_util.h"
 #include "methods/method.h"
 #include "methods/method_test_util.h"
@@ -70,7 +71,7 @@ TEST_P(Forget, AllOrNothing) {
     EXPECT_EQ(held(*stream), left);
     EXPECT_EQ(stream->accounting().slots, untouched->accounting().slots - 2);
     // It can be kept, and goes on within its budget.
-    const std::string path = testing::TempDir() + "/forget_" + GetParam()->name() + ".safetensors";
+    const std::string path = test::program_file("forget_" + GetParam()->name() + ".safetensors");
     stream->save(path);
     const auto loaded = open(budget);
     loaded->load(path);

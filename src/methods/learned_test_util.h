@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "base/files_test_util.h"
 #include "io/json.h"
 #include "methods/method.h"
 #include "methods/method_test_util.h"
@@ -17,7 +18,7 @@ inline FieldValues learned(const Method& method, const std::string& model) {
   static std::map<std::string, std::string> folders;
   std::string& folder = folders[method.name() + "_" + model];
   if (folder.empty()) {
-    folder = testing::TempDir() + "/adapter_" + method.name() + "_" + model;
+    folder = test::program_file("adapter_" + method.name() + "_" + model);
     const FieldValues sizes = {{"k", "2"}, {"ratio", "4"}, {"rank", "2"}};
     FieldValues small;
     for (const FieldInfo& field : method.training_parameters())

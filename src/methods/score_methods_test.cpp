@@ -1,6 +1,7 @@
 // What all methods that evict by attention received have in common (cache_policies, sections 0 and 13).
 #include <gtest/gtest.h>
 
+#include "base/files_test_util.h"
 #include "methods/method.h"
 #include "methods/method_test_util.h"
 
@@ -83,7 +84,7 @@ TEST_P(ScoreMethods, ForksAndSavedStreamsContinueInEveryMode) {
       const auto original = open(budget(), 16, params);
       feed_all(*original, ids, 7);
       const auto fork = original->fork();
-      const std::string path = testing::TempDir() + "/score_methods_" + GetParam() + ".safetensors";
+      const std::string path = test::program_file(std::string("score_methods_") + GetParam() + ".safetensors");
       original->save(path);
       const auto loaded = open(budget(), 16, params);
       feed_all(*loaded, more);

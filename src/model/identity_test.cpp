@@ -6,6 +6,8 @@
 #include <fstream>
 #include <set>
 
+#include "base/files_test_util.h"
+
 namespace steno {
 namespace {
 
@@ -17,12 +19,9 @@ fs::path tiny(const std::string& name) { return fs::path(STENO_SOURCE_DIR) / "te
 class IdentityTest : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / "identity";
-    fs::remove_all(folder_);
     fs::copy(tiny("llama_tied"), folder_, fs::copy_options::recursive);
     original_ = identity_of(load_model(folder_));
   }
-  void TearDown() override { fs::remove_all(folder_); }
   std::string read(const std::string& name) const {
     std::ifstream file(folder_ / name, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
@@ -44,7 +43,8 @@ class IdentityTest : public testing::Test {
     return names;
   }
 
-  fs::path folder_;
+  const test::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
   std::map<std::string, std::string> original_;
 };
 

@@ -43,7 +43,7 @@ void expect_refusal(const fs::path& path, const std::vector<std::string>& parts)
 class ChangedFolder {
  public:
   explicit ChangedFolder(const std::string& name) : name_(name) {
-    config = json::parse(read_text(tiny_folder(name) / "config.json"));
+    config = json::parse(read_bytes(tiny_folder(name) / "config.json"));
     const auto file = SafetensorsFile::open(tiny_folder(name) / "model.safetensors");
     for (const auto& entry : file->entries()) tensors[entry.name] = file->tensor(entry.name);
   }
@@ -66,7 +66,7 @@ TEST(Loader, AbsentOrOfAnotherKind) {
   expect_refusal(folder.path(), {folder.path().string(), "config.json"});
   expect_refusal(folder.file("model.txt", "text"), {"model.txt", "neither"});
   expect_refusal(folder.file("empty.gguf", ""), {"empty.gguf"});
-  folder.file("config.json", read_text(tiny_folder("qwen3") / "config.json"));
+  folder.file("config.json", read_bytes(tiny_folder("qwen3") / "config.json"));
   expect_refusal(folder.path(), {folder.path().string(), "model.safetensors"});
 }
 
@@ -158,7 +158,7 @@ TEST(Loader, UnsupportedModelsAreNamed) {
 TEST(Loader, ConfigThatIsNoObject) {
   for (const char* text : {"", "[]", "7", "{", "{\"model_type\": \"llama\",}", "\xFF\xFE"}) {
     const TemporaryFolder folder;
-    folder.link_tiny("llama_tied");
+    link_tiny(folder, "llama_tied");
     fs::remove(folder.path() / "config.json");
     folder.file("config.json", text);
     expect_refusal(folder.path(), {"config.json"});
@@ -174,7 +174,7 @@ std::pair<size_t, size_t> tensor_place(const std::string& bytes, const std::stri
 }
 
 TEST(Loader, NanInAGgufTensorIsNamedWithItsFile) {
-  const std::string original = read_text(tiny_folder("llama_tied") / "model.gguf");
+  const std::string original = read_bytes(tiny_folder("llama_tied") / "model.gguf");
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::string bytes = original;
     const auto [at, size] = tensor_place(bytes, "blk.1.ffn_up.weight");
@@ -188,7 +188,7 @@ TEST(Loader, NanInAGgufTensorIsNamedWithItsFile) {
 // The default model's own kind of damage: the scale of one block of a quantised tensor.
 TEST(Loader, NanScaleOfAQuantisedTensor) {
   // token_embd.weight of a tiny GGUF, rewritten as Q8_0: [vocab, 32] is one block of 34 bytes per row.
-  const std::string original = read_text(tiny_folder("qwen2") / "model.gguf");
+  const std::string original = read_bytes(tiny_folder("qwen2") / "model.gguf");
   std::string bytes = original;
   const auto [at, size] = tensor_place(bytes, "token_embd.weight");
   // The type stands after the name, the number of dimensions and two sizes.
@@ -206,7 +206,7 @@ TEST(Loader, NanScaleOfAQuantisedTensor) {
 }
 
 TEST(Loader, GgufWithoutATensorOrWithAnotherArchitecture) {
-  const std::string original = read_text(tiny_folder("llama_tied") / "model.gguf");
+  const std::string original = read_bytes(tiny_folder("llama_tied") / "model.gguf");
   const TemporaryFolder folder;
   const auto with = [&](const std::string& from, const std::string& to) {
     std::string bytes = original;
@@ -233,7 +233,7 @@ TEST(Loader, ModelsWithTokenizers) {
   EXPECT_EQ(model.path, tiny_folder("qwen3"));
   EXPECT_EQ(load_model(tiny_folder("llama_tied") / "model.gguf", kF32).decoder->config().vocab, 104);
   const TemporaryFolder folder;
-  folder.link_tiny("qwen3");
+  link_tiny(folder, "qwen3");
   fs::remove(folder.path() / "tokenizer.json");
   EXPECT_THROW(load_model(folder.path(), kF32), InputError);
 }
@@ -260,10 +260,10 @@ TEST(LoaderMutation, ConfigJson) {
   for (const char* name : {"llama_rope_yarn", "gemma3_scaled"}) {
     for (const char* form : {"config.json", "config_v4.json"}) {
       const TemporaryFolder folder;
-      folder.link_tiny(name);
+      link_tiny(folder, name);
       fs::remove(folder.path() / "config.json");
       const MutationCounts counts =
-          check_mutations(read_text(tiny_folder(name) / form), 1000, 1, [&](const std::string& bytes) {
+          check_mutations(read_bytes(tiny_folder(name) / form), 1000, 1, [&](const std::string& bytes) {
             folder.file("config.json", bytes);
             use(folder.path());
           });
@@ -276,7 +276,7 @@ TEST(LoaderMutation, ConfigJson) {
 // Metadata and tensor table are damaged; the weights behind them stay, so that some results are loaded and run.
 TEST(LoaderMutation, GgufHeader) {
   for (const char* name : {"llama_rope_yarn", "gemma3", "phi3"}) {
-    const std::string bytes = read_text(tiny_folder(name) / "model.gguf");
+    const std::string bytes = read_bytes(tiny_folder(name) / "model.gguf");
     size_t header = bytes.size();
     const auto mapped = MappedFile::from_bytes("model.gguf", bytes);
     const auto parsed = GgufFile::parse(mapped);

@@ -50,7 +50,7 @@ TEST_F(Lora, AdaptersOfPeftGiveItsLogits) {
     EXPECT_LE(difference(logits_with(*base_, ids, &set)[0], expected), 1e-5) << name;
     EXPECT_LE(difference(logits_with(base_->merged(set), ids, nullptr)[0], expected), 1e-5) << name;
     EXPECT_GT(difference(logits_with(*base_, ids, nullptr)[0], expected), 0.1) << name;
-    const json config = json::parse(read_text(adapter_folder(name) / "adapter_config.json"));
+    const json config = json::parse(read_bytes(adapter_folder(name) / "adapter_config.json"));
     EXPECT_EQ(set.config().rank, config["r"]);
     EXPECT_EQ(set.config().alpha, config["lora_alpha"]);
     EXPECT_EQ(set.config().rank_stabilized, config["use_rslora"]);
@@ -165,7 +165,7 @@ TEST_F(Lora, DropoutOnlyWhileGradientsAreRecorded) {
 std::string refusal(const ModelConfig& model, const std::function<void(json&)>& change_config,
                     const std::function<void(std::map<std::string, at::Tensor>&)>& change_tensors = {}) {
   const TemporaryFolder folder;
-  json config = json::parse(read_text(adapter_folder("plain") / "adapter_config.json"));
+  json config = json::parse(read_bytes(adapter_folder("plain") / "adapter_config.json"));
   if (change_config) change_config(config);
   folder.file("adapter_config.json", config.dump());
   const auto file = SafetensorsFile::open(adapter_folder("plain") / "adapter_model.safetensors");

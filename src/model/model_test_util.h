@@ -1,16 +1,14 @@
-// For tests only: the tiny models of tests/data, comparison, rows to read from, a folder that removes itself.
+// For tests only: the tiny models of tests/data, comparison, rows to read from.
 #pragma once
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <vector>
 
+#include "base/files_test_util.h"
 #include "base/random.h"
 #include "model/decoder.h"
 #include "model/loader.h"
@@ -19,6 +17,12 @@ namespace steno::test {
 
 inline std::filesystem::path tiny_folder(const std::string& name) {
   return std::filesystem::path(STENO_SOURCE_DIR) / "tests/data/tiny_models" / name;
+}
+
+// Every file of a tiny model as a link of the same name.
+inline void link_tiny(const TemporaryFolder& folder, const std::string& name) {
+  for (const auto& entry : std::filesystem::directory_iterator(tiny_folder(name)))
+    std::filesystem::create_symlink(entry.path(), folder.path() / entry.path().filename());
 }
 
 inline std::vector<std::string> tiny_names() {
@@ -86,39 +90,6 @@ inline std::vector<LayerRows> rows_in_place(const Decoder& decoder, int64_t capa
     r.in_place = true;
   }
   return rows;
-}
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "steno.XXXXXX").string();
-    if (!mkdtemp(pattern.data())) throw std::runtime_error("no temporary folder");
-    path_ = pattern;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  std::filesystem::path file(const std::string& name, const std::string& content) const {
-    std::ofstream(path_ / name, std::ios::binary) << content;
-    return path_ / name;
-  }
-  // Every file of a tiny model as a link of the same name.
-  void link_tiny(const std::string& name) const {
-    for (const auto& entry : std::filesystem::directory_iterator(tiny_folder(name)))
-      std::filesystem::create_symlink(entry.path(), path_ / entry.path().filename());
-  }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-inline std::string read_text(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
 }
 
 }  // namespace steno::test

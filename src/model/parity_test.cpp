@@ -46,7 +46,7 @@ std::shared_ptr<const Decoder> load_case(const Case& c) {
   if (c.form == "gguf") return load_decoder(tiny_folder(c.model) / "model.gguf", f32);
   if (c.form == "hf") return load_decoder(tiny_folder(c.model), f32);
   const TemporaryFolder folder;
-  folder.link_tiny(c.model);
+  link_tiny(folder, c.model);
   fs::remove(folder.path() / "config.json");
   fs::copy(tiny_folder(c.model) / "config_v4.json", folder.path() / "config.json");
   return load_decoder(folder.path(), f32);
@@ -272,7 +272,7 @@ TEST_F(DefaultModel, LogitsAndContinuationsEqualTransformers) {
   const c10::InferenceMode inference;
   const fs::path data = fs::path(STENO_SOURCE_DIR) / "tests/data";
   const auto golden = SafetensorsFile::open(data / "default_model_golden.safetensors");
-  const auto notes = nlohmann::json::parse(read_text(data / "default_model_golden.json"));
+  const auto notes = nlohmann::json::parse(read_bytes(data / "default_model_golden.json"));
   const auto stride = notes["stride"].get<int64_t>();
   ASSERT_EQ(notes["prompts"].size(), 16u);
   double worst = 0;

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
 #include <regex>
 
 #include "report/browser.h"
@@ -43,7 +44,7 @@ class ReportTest : public testing::Test {
  protected:
   void SetUp() override { write_sample(folder_); }
   Report report() { return make_report({read_run(folder_.path())}, {}); }
-  SampleFolder folder_;
+  test::TemporaryFolder folder_;
 };
 
 TEST_F(ReportTest, NumbersAreThoseOfTheSummary) {
@@ -112,7 +113,7 @@ TEST_F(ReportTest, TextsFromOutsideStayText) {
   Json run = sample_run();
   run["task"] = hostile, run["model"]["name"] = hostile, run["settings"] = {{hostile, hostile}}, run["seed"] = hostile;
   run["arms"][0]["positions"] = hostile;
-  folder_.write("run.json", run.dump());
+  folder_.file("run.json", run.dump());
   Json item = sample_item("window-256", 1024, 0, 1);
   item["prediction"] = hostile, item["item"] = hostile, item["cell"]["length"] = hostile, item["more"] = hostile;
   std::ofstream(folder_.path() / "items.jsonl", std::ios::app) << item.dump() << "\n";
@@ -129,11 +130,11 @@ TEST_F(ReportTest, TextsFromOutsideStayText) {
 TEST_F(ReportTest, TheSameInputGivesTheSameBytes) { EXPECT_EQ(report().html, report().html); }
 
 TEST_F(ReportTest, DifferentModelsAreShown) {
-  const SampleFolder other;
+  const test::TemporaryFolder other;
   write_sample(other);
   Json run = sample_run();
   run["model"] = {{"name", "another"}, {"hash", "ffff"}};
-  other.write("run.json", run.dump());
+  other.file("run.json", run.dump());
   const Report mixed = make_report({read_run(folder_.path()), read_run(other.path())}, {});
   EXPECT_THAT(mixed.html, HasSubstr("2 different models"));
   EXPECT_THAT(report().html, Not(HasSubstr("different models")));
@@ -162,7 +163,7 @@ TEST(BrowserTest, SharesOfKeptPositions) {
 }
 
 TEST(BrowserTest, ManyRangesBecomeShares) {
-  SampleFolder folder;
+  test::TemporaryFolder folder;
   write_sample(folder, false);
   report::Run run = read_run(folder.path());
   run.items.resize(1);

@@ -1,36 +1,12 @@
 // Result folders for the tests of this layer.
 #pragma once
-#include <unistd.h>
-
 #include <filesystem>
-#include <fstream>
 #include <string>
 
+#include "base/files_test_util.h"
 #include "report/result.h"
 
 namespace steno::report {
-
-// A folder of its own, removed at the end.
-class SampleFolder {
- public:
-  SampleFolder() {
-    static int counter = 0;
-    path_ = std::filesystem::temp_directory_path() /
-            ("steno_report_" + std::to_string(getpid()) + "_" + std::to_string(counter++));
-    std::filesystem::create_directories(path_);
-  }
-  ~SampleFolder() { std::filesystem::remove_all(path_); }
-  SampleFolder(const SampleFolder&) = delete;
-  SampleFolder& operator=(const SampleFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  void write(const std::string& name, const std::string& text) const {
-    std::ofstream(path_ / name, std::ios::binary) << text;
-  }
-
- private:
-  std::filesystem::path path_;
-};
 
 inline Json sample_run() {
   return {{"format", "steno.eval"},
@@ -100,18 +76,18 @@ inline Json sample_summary(const std::vector<Item>& items, const std::vector<Arm
 }
 
 // Two lengths, two depths, three arms; with or without a summary.
-inline void write_sample(const SampleFolder& folder, bool finished = true) {
-  folder.write("run.json", sample_run().dump());
+inline void write_sample(const test::TemporaryFolder& folder, bool finished = true) {
+  folder.file("run.json", sample_run().dump());
   std::string lines;
   int i = 0;
   for (const char* arm : {"window-256", "window-512", "full-context"})
     for (const int length : {1024, 2048})
       for (const int depth : {0, 100}) lines += sample_item(arm, length, depth, ++i % 3 ? 1 : 0).dump() + "\n";
-  folder.write("items.jsonl", lines);
+  folder.file("items.jsonl", lines);
   std::filesystem::remove(folder.path() / "summary.json");
   if (!finished) return;
   const Run run = read_run(folder.path());
-  folder.write("summary.json", sample_summary(run.items, run.arms).dump());
+  folder.file("summary.json", sample_summary(run.items, run.arms).dump());
 }
 
 }  // namespace steno::report

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
+
 #include "base/error.h"
 #include "report/report_test_util.h"
 
@@ -27,9 +29,9 @@ class ResultTest : public testing::Test {
   void change_run(const std::function<void(Json&)>& change) {
     Json json = sample_run();
     change(json);
-    folder_.write("run.json", json.dump());
+    folder_.file("run.json", json.dump());
   }
-  SampleFolder folder_;
+  test::TemporaryFolder folder_;
 };
 
 TEST_F(ResultTest, ReadsWhatWasWritten) {
@@ -77,7 +79,7 @@ TEST_F(ResultTest, ASummaryThatCountsOtherwiseIsNoted) {
 
 TEST_F(ResultTest, BadFoldersAreRefused) {
   EXPECT_THAT(refusal(folder_.path() / "absent"), HasSubstr("no such folder"));
-  const SampleFolder empty;
+  const test::TemporaryFolder empty;
   EXPECT_THAT(refusal(empty.path()), HasSubstr("not a result folder"));
   change_run([](Json& json) { json["format_version"] = 2; });
   EXPECT_THAT(refusal(folder_.path()), AllOf(HasSubstr("run.json"), HasSubstr("format version 2")));
@@ -94,7 +96,7 @@ TEST_F(ResultTest, BadFoldersAreRefused) {
 TEST_F(ResultTest, BadLinesAreNamed) {
   const std::string good = sample_item("window-256", 1024, 0, 1).dump() + "\n";
   const auto with = [&](const std::string& line) {
-    folder_.write("items.jsonl", good + line);
+    folder_.file("items.jsonl", good + line);
     return refusal(folder_.path());
   };
   EXPECT_THAT(with(good.substr(0, 40)), AllOf(HasSubstr("line 2"), HasSubstr("cut off")));

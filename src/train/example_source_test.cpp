@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/fields.h"
-#include "io/folder_test_util.h"
+#include "base/files_test_util.h"
 #include "io/tokenizer.h"
 #include "train/cut_text.h"
 #include "train/token_shards.h"
@@ -17,7 +17,7 @@
 namespace steno {
 namespace {
 
-using test::TestFolder;
+using test::TemporaryFolder;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
@@ -71,7 +71,7 @@ TEST(CutText, CoversTheTextInNearlyEqualPieces) {
 }
 
 TEST(Examples, TextsQuestionsAndDialogues) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const auto text = folder.file("a.txt", "Once upon a time.");
   const auto lines =
       folder.file("b.jsonl", std::string(R"({"text":"<s> is text here."})") + "\n" +
@@ -99,7 +99,7 @@ TEST(Examples, TextsQuestionsAndDialogues) {
 }
 
 TEST(Examples, RandomAnswersComeAllAndAreFixedForASample) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const auto path = folder.file("a.jsonl", R"({"context":"C","question":"Q","answers":["one","two","three"]})");
   const auto first = open_examples({path}, stories_tokenizer(), {});
   const auto random = open_examples({path}, stories_tokenizer(), {.answer = "random"});
@@ -113,7 +113,7 @@ TEST(Examples, RandomAnswersComeAllAndAreFixedForASample) {
 }
 
 TEST(Examples, CuttingAndJoiningLoseNothing) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const TokenId eos = stories_tokenizer()->eos().value();
   EXPECT_TRUE(rc::check([&] {
     const auto lengths = *rc::gen::nonEmpty(rc::gen::container<std::vector<int>>(rc::gen::inRange(1, 60)));
@@ -146,7 +146,7 @@ TEST(Examples, CuttingAndJoiningLoseNothing) {
 }
 
 TEST(Examples, JoinsNeighboursWithEosBetween) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const auto path = folder.file("a.jsonl", texts({"a cat", "a dog", "a hen"}));
   const auto two = static_cast<int64_t>(ids("a cat").size() + ids("a dog").size());
   const auto source = open_examples({path}, stories_tokenizer(), {.packing = two + 1});
@@ -160,7 +160,7 @@ TEST(Examples, JoinsNeighboursWithEosBetween) {
 }
 
 TEST(Examples, WhatIsLeftOutIsCounted) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const auto path = folder.file(
       "a.jsonl", texts({"a", "a longer text than that"}) +
                      R"({"context":"A context with a number of words in it.","question":"Q?","answers":["yes"]})" +
@@ -200,7 +200,7 @@ TEST(Examples, RanksShareAnEpochAndARestartGoesOn) {
 }
 
 TEST(Examples, BadRecordsAndConfigurations) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const auto path = folder.file("a.jsonl", texts({"good"}) + "{}\n");
   EXPECT_THAT([&] { open_examples({path}, stories_tokenizer(), {}); },
               ThrowsMessage<InputError>(AllOf(HasSubstr("a.jsonl:2"), HasSubstr("--skip-bad"))));

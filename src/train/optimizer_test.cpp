@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "base/files_test_util.h"
 #include "train/adamw.h"
 #include "train/run_state.h"
 #include "train/train_config.h"
@@ -11,12 +12,12 @@
 namespace steno {
 namespace {
 
-using test::file_bytes;
+using test::read_bytes;
 using ::testing::HasSubstr;
 
 // tests/golden/make_adamw.py
 TEST(Adamw, ValuesAndNormsOfTorch) {
-  const Json golden = Json::parse(file_bytes(std::string(STENO_SOURCE_DIR) + "/tests/data/train/adamw.json"));
+  const Json golden = Json::parse(read_bytes(std::string(STENO_SOURCE_DIR) + "/tests/data/train/adamw.json"));
   const auto tensor = [](const Json& numbers) { return at::tensor(numbers.get<std::vector<float>>()); };
   std::vector<Parameter> parameters = {{"a", tensor(golden["start"][0]).view({3, 4}), true},
                                        {"b", tensor(golden["start"][1]), false}};

@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <fstream>
 
 #include "train/train_test_util.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 using test::LineFit;
 using test::Numbers;
-using test::TrainFolder;
+using test::TemporaryFolder;
 using testing::HasSubstr;
 
 constexpr const char* kFolder = "STENO_PARALLEL_TEST";  // set for the ranks: where they write
@@ -76,13 +77,13 @@ void as_program(F&& work) {
 
 TEST(Parallel, TwoRanksGiveTheWeightsOfOne) {
   SKIP_WITHOUT_MPI();
-  const TrainFolder folder;
+  const TemporaryFolder folder;
   const Ended ended = under_mpirun(2, "Trains", folder.path());
   ASSERT_EQ(ended.status, 0) << ended.output;
 
   LineFit one;
   const auto alone = single_process();
-  const TrainFolder other;
+  const TemporaryFolder other;
   train(one, *alone, other.path());
   const auto shared = SafetensorsFile::open(folder.path() / "adapter" / "model.safetensors");
   EXPECT_LT((shared->tensor("slope") - one.slope()).abs().max().item<double>(), 1e-5);
@@ -103,7 +104,7 @@ TEST(ParallelRank, Trains) {
 
 TEST(Parallel, Collectives) {
   SKIP_WITHOUT_MPI();
-  const TrainFolder folder;
+  const TemporaryFolder folder;
   const Ended ended = under_mpirun(3, "Collectives", folder.path());
   EXPECT_EQ(ended.status, 0) << ended.output;
 }
@@ -146,7 +147,7 @@ TEST(ParallelRank, Collectives) {
 
 TEST(Parallel, AKilledRankEndsTheRun) {
   SKIP_WITHOUT_MPI();
-  const TrainFolder folder;
+  const TemporaryFolder folder;
   const Ended ended = under_mpirun(2, "IsKilled", folder.path());
   EXPECT_NE(ended.status, 0);
   EXPECT_NE(ended.status, 124) << "the other rank waits for ever:\n" << ended.output;
@@ -166,7 +167,7 @@ TEST(ParallelRank, IsKilled) {
 // The trainer tells the other ranks, so that all end by themselves. Which status mpirun passes on is chance.
 TEST(Parallel, ARankThatFailsInAStepEndsTheRunWithItsReason) {
   SKIP_WITHOUT_MPI();
-  const TrainFolder folder;
+  const TemporaryFolder folder;
   const Ended ended = under_mpirun(2, "FailsInAStep", folder.path());
   EXPECT_NE(ended.status, 0);
   EXPECT_NE(ended.status, 124) << "the other rank waits for ever:\n" << ended.output;
@@ -189,7 +190,7 @@ TEST(ParallelRank, FailsInAStep) {
 // Nobody tells the other rank, which waits in a collective call.
 TEST(Parallel, ARankThatFailsAloneStopsTheOthers) {
   SKIP_WITHOUT_MPI();
-  const TrainFolder folder;
+  const TemporaryFolder folder;
   const Ended ended = under_mpirun(2, "FailsAlone", folder.path());
   EXPECT_EQ(ended.status, static_cast<int>(ExitCode::input)) << ended.output;
   EXPECT_THAT(ended.output, AllOf(HasSubstr("no such data"), HasSubstr("rank 1 of 2 failed"), HasSubstr("--resume")));
@@ -207,7 +208,7 @@ TEST(ParallelRank, FailsAlone) {
 // One is done early, one fails late: nobody is stopped, both statuses stand.
 TEST(Parallel, RanksThatAllEndAreNotStopped) {
   SKIP_WITHOUT_MPI();
-  const TrainFolder folder;
+  const TemporaryFolder folder;
   const Ended ended = under_mpirun(2, "EndsAfterTheOther", folder.path());
   EXPECT_EQ(ended.status, static_cast<int>(ExitCode::resource)) << ended.output;
   EXPECT_TRUE(std::filesystem::exists(folder.path() / "late")) << ended.output;

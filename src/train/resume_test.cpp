@@ -4,6 +4,8 @@
 #include <sys/resource.h>
 
 #include <csignal>
+#include <fstream>
+#include <sstream>
 
 #include "base/interrupt.h"
 #include "train/json_lines.h"
@@ -20,7 +22,7 @@ using namespace test;
 // Lines of metrics without what depends on the clock and the machine.
 std::vector<Json> losses(const fs::path& folder) {
   std::vector<Json> lines;
-  std::istringstream text(file_bytes(folder / "metrics.jsonl"));
+  std::istringstream text(read_bytes(folder / "metrics.jsonl"));
   for (std::string line; std::getline(text, line);) {
     Json json = Json::parse(line);
     for (const char* name : {"tokens_per_s", "rss_bytes", "left_s"}) json.erase(name);
@@ -67,16 +69,16 @@ class ResumeTest : public ::testing::Test {
   }
   void expect_as_undisturbed(const fs::path& folder) {
     EXPECT_EQ(losses(folder), losses(whole_.path()));
-    EXPECT_EQ(file_bytes(folder / "adapter/model.safetensors"),
-              file_bytes(whole_.path() / "adapter/model.safetensors"));
-    EXPECT_EQ(file_bytes(folder / "best/model.safetensors"), file_bytes(whole_.path() / "best/model.safetensors"));
+    EXPECT_EQ(read_bytes(folder / "adapter/model.safetensors"),
+              read_bytes(whole_.path() / "adapter/model.safetensors"));
+    EXPECT_EQ(read_bytes(folder / "best/model.safetensors"), read_bytes(whole_.path() / "best/model.safetensors"));
     const std::string newest = "checkpoints/" + newest_checkpoint(whole_.path());
-    EXPECT_EQ(file_bytes(folder / newest), file_bytes(whole_.path() / newest));
+    EXPECT_EQ(read_bytes(folder / newest), read_bytes(whole_.path() / newest));
   }
 
   Numbers data_{30}, valid_{12, 1};
   TrainConfig config_;
-  TrainFolder whole_;  // of a run that nothing disturbed
+  TemporaryFolder whole_;  // of a run that nothing disturbed
   RunState undisturbed_;
 };
 
@@ -86,7 +88,7 @@ TEST_F(ResumeTest, AfterAKillAtAnyMoment) {
   Random random(5);
   std::vector<uint64_t> moments = {0, 1, 159};
   for (int i = 0; i < 9; ++i) moments.push_back(random.below(160));
-  const TrainFolder copies, live;
+  const TemporaryFolder copies, live;
   LineFit fit(0.3);
   fit.before = [&](const Example& e) {
     for (size_t i = 0; i < moments.size(); ++i)
@@ -110,7 +112,7 @@ TEST_F(ResumeTest, AfterAKillAtAnyMoment) {
 }
 
 TEST_F(ResumeTest, BeforeTheFirstCheckpoint) {
-  const TrainFolder folder;
+  const TemporaryFolder folder;
   LineFit fit(0.3);
   train(folder.path(), true, fit);
   expect_as_undisturbed(folder.path());
@@ -128,12 +130,12 @@ TEST_F(ResumeTest, ARunThatHasEndedIsTheSame) {
 
 TEST_F(ResumeTest, ADamagedCheckpointIsPassedOver) {
   const std::string newest = newest_checkpoint(whole_.path());
-  const TrainFolder copies;
+  const TemporaryFolder copies;
   for (const char* damage : {"flip", "cut", "empty"}) {
     SCOPED_TRACE(damage);
     const fs::path folder = copies.path() / damage, file = folder / "checkpoints" / newest;
     fs::copy(whole_.path(), folder, fs::copy_options::recursive);
-    std::string bytes = file_bytes(file);
+    std::string bytes = read_bytes(file);
     if (std::string(damage) == "flip")
       bytes[bytes.size() - 3] ^= 4;
     else
@@ -172,7 +174,7 @@ TEST_F(ResumeTest, AfterCtrlC) {
   install_interrupt_handler(1000);
   for (const uint64_t moment : {2, 55, 111}) {
     SCOPED_TRACE(moment);
-    const TrainFolder folder;
+    const TemporaryFolder folder;
     LineFit fit(0.3), again(0.3);
     fit.before = [&](const Example& e) {
       if (e.sample == moment) std::raise(SIGINT);
@@ -194,7 +196,7 @@ TEST_F(ResumeTest, AfterCtrlC) {
 }
 
 TEST_F(ResumeTest, AfterAnError) {
-  const TrainFolder folder;
+  const TemporaryFolder folder;
   LineFit fit(0.3), again(0.3);
   fit.before = [](const Example& e) {
     if (e.sample == 90) throw InputError("[data] x: broken");
@@ -231,7 +233,7 @@ TEST_F(ResumeTest, AFullDiskCostsTheNewCheckpointOnly) {
     TrainConfig config = config_;
     config.on_full_disk = rule;
     config.eval_every = 0;
-    const TrainFolder expected, folder;
+    const TemporaryFolder expected, folder;
     LineFit whole(0.3, kBallast), fit(0.3, kBallast), again(0.3, kBallast);
     train(expected.path(), false, whole, config);
 
@@ -256,8 +258,8 @@ TEST_F(ResumeTest, AFullDiskCostsTheNewCheckpointOnly) {
       full.reset();
     }
     EXPECT_EQ(losses(folder.path()), losses(expected.path()));
-    EXPECT_EQ(file_bytes(folder.path() / "checkpoints/step-00000040.safetensors"),
-              file_bytes(expected.path() / "checkpoints/step-00000040.safetensors"));
+    EXPECT_EQ(read_bytes(folder.path() / "checkpoints/step-00000040.safetensors"),
+              read_bytes(expected.path() / "checkpoints/step-00000040.safetensors"));
   }
 }
 
@@ -273,7 +275,7 @@ TEST_F(ResumeTest, ARunWhoseAdapterDoesNotFitFails) {
       LineFit::save(folder, provenance);
     }
   } fit(0.3);
-  const TrainFolder folder;
+  const TemporaryFolder folder;
   try {
     train(folder.path(), false, fit, config);
     ADD_FAILURE() << "a run without its adapter passed for done";
@@ -300,18 +302,18 @@ TEST_F(ResumeTest, AFolderIsForOneRun) {
 }
 
 TEST(JsonLines, AreCutWholeOrNotAtAll) {
-  const TrainFolder folder;
+  const TemporaryFolder folder;
   const fs::path path = folder.path() / "m.jsonl";
   JsonLines lines(path);
   lines.cut_after(-1);
   for (int step = 1; step <= 4; ++step) lines.append({{"step", step}, {"x", NAN}});
-  EXPECT_EQ(file_bytes(path).substr(0, 20), "{\"step\":1,\"x\":null}\n");
+  EXPECT_EQ(read_bytes(path).substr(0, 20), "{\"step\":1,\"x\":null}\n");
   lines.cut_after(2);
   lines.append({{"step", 3}});
-  EXPECT_EQ(file_bytes(path), "{\"step\":1,\"x\":null}\n{\"step\":2,\"x\":null}\n{\"step\":3}\n");
+  EXPECT_EQ(read_bytes(path), "{\"step\":1,\"x\":null}\n{\"step\":2,\"x\":null}\n{\"step\":3}\n");
   std::ofstream(path) << "{\"step\": 1}\nhello\n{\"step\": 2}\n";
   EXPECT_THROW(JsonLines(path).cut_after(5), InputError);
-  EXPECT_EQ(file_bytes(path), "{\"step\": 1}\nhello\n{\"step\": 2}\n");
+  EXPECT_EQ(read_bytes(path), "{\"step\": 1}\nhello\n{\"step\": 2}\n");
 }
 
 }  // namespace

@@ -6,12 +6,12 @@
 
 #include <algorithm>
 
-#include "io/folder_test_util.h"
+#include "base/files_test_util.h"
 
 namespace steno {
 namespace {
 
-using test::TestFolder;
+using test::TemporaryFolder;
 
 std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
@@ -39,7 +39,7 @@ void write_run(const std::filesystem::path& folder) {
 
 TEST(TensorboardEvents, TheGoldenFiles) {
   const auto golden = std::filesystem::path(STENO_SOURCE_DIR) / "tests/data/tensorboard";
-  const TestFolder folder;
+  const TemporaryFolder folder;
   write_run(folder.path());
   const auto files = files_in(folder.path());
   ASSERT_EQ(files.size(), 2u);
@@ -51,7 +51,7 @@ TEST(TensorboardEvents, TheGoldenFiles) {
 }
 
 TEST(TensorboardEvents, NothingIsMadeBeforeTheFirstEvent) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   { const TensorboardEvents events(folder.path() / "tensorboard"); }
   EXPECT_FALSE(std::filesystem::exists(folder.path() / "tensorboard"));
 }

@@ -7,16 +7,16 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/files_test_util.h"
 #include "base/random.h"
 #include "io/content_checksum.h"
-#include "io/folder_test_util.h"
 #include "io/safetensors.h"
 #include "train/example_source.h"
 
 namespace steno {
 namespace {
 
-using test::TestFolder;
+using test::TemporaryFolder;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
@@ -49,7 +49,7 @@ std::multiset<std::vector<std::vector<TokenId>>> records_of(const std::vector<st
 }
 
 TEST(TokenShards, GiveTheExamplesOfTheFilesTheyWereMadeFrom) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const auto written = write_shards(folder.path() / "all.shard", eval_files(), *stories_tokenizer(), {});
   ASSERT_EQ(written.files, std::vector{folder.path() / "all.shard"});
   EXPECT_EQ(written.sources["files"].size(), 4u);
@@ -69,7 +69,7 @@ TEST(TokenShards, GiveTheExamplesOfTheFilesTheyWereMadeFrom) {
 }
 
 TEST(TokenShards, AContextThatQuestionsShareIsKeptOnce) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   std::string lines, context(2000, 'a');
   for (int i = 0; i < 9; ++i)
     lines += Json({{"context", context}, {"question", "Q" + std::to_string(i)}, {"answers", {"x", "y"}}}).dump() + "\n";
@@ -83,7 +83,7 @@ TEST(TokenShards, AContextThatQuestionsShareIsKeptOnce) {
 }
 
 TEST(TokenShards, SplitBySize) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const auto whole = write_shards(folder.path() / "all.shard", eval_files(), *stories_tokenizer(), {});
   const int64_t limit = whole.bytes / 3;
   const auto split =
@@ -104,7 +104,7 @@ TEST(TokenShards, SplitBySize) {
 }
 
 TEST(TokenShards, ARandomChoiceFitsAndDependsOnTheSeed) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const auto choose = [&](uint64_t seed, int64_t bytes) {
     return write_shards(folder.path() / fmt::format("{}-{}.shard", seed, bytes), eval_files(), *stories_tokenizer(),
                         {.piece = 30, .total_bytes = bytes, .seed = seed});
@@ -123,7 +123,7 @@ TEST(TokenShards, ARandomChoiceFitsAndDependsOnTheSeed) {
 }
 
 TEST(TokenShards, AnotherTokenizerIsRefused) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const auto written = write_shards(folder.path() / "a.shard", eval_files(), *stories_tokenizer(), {});
   const auto other = tokenizer_of("tokenizers/tiny-spm.json");
   EXPECT_THAT([&] { open_examples(written.files, other, {}); },
@@ -132,7 +132,7 @@ TEST(TokenShards, AnotherTokenizerIsRefused) {
 
 // Whatever byte is changed and wherever the file is cut, it is refused and never read as something else.
 TEST(TokenShards, CutAndChangedFilesAreRefused) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   const auto good = folder.file("a.txt", "Once upon a time there was a cat. It sat.");
   const auto written = write_shards(folder.path() / "a.shard", {good}, *stories_tokenizer(), {});
   const std::string bytes = test::read_bytes(written.files[0]);
@@ -172,7 +172,7 @@ TEST(TokenShards, TablesAreChecked) {
 }
 
 TEST(TokenShards, NamesAndKinds) {
-  const TestFolder folder;
+  const TemporaryFolder folder;
   EXPECT_THAT([&] { write_shards(folder.path() / "a.bin", eval_files(), *stories_tokenizer(), {}); },
               ThrowsMessage<UsageError>(HasSubstr(".shard")));
   const auto other = std::filesystem::path(STENO_SOURCE_DIR) / "tests/data/stories260K/model.safetensors";

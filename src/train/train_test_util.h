@@ -1,47 +1,22 @@
-// For tests only: an objective that fits a line, examples in memory, ranks that are threads, a folder that removes
-// itself.
+// For tests only: an objective that fits a line, examples in memory, ranks that are threads.
 #pragma once
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <barrier>
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "base/files_test_util.h"
 #include "base/random.h"
 #include "io/safetensors.h"
 #include "train/trainer.h"
 
 namespace steno::test {
-
-class TrainFolder {
- public:
-  TrainFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "steno.XXXXXX").string();
-    if (!mkdtemp(pattern.data())) throw std::runtime_error("no temporary folder");
-    path_ = pattern;
-  }
-  ~TrainFolder() { std::filesystem::remove_all(path_); }
-  TrainFolder(const TrainFolder&) = delete;
-  TrainFolder& operator=(const TrainFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-inline std::string file_bytes(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 // Example i holds three small numbers, a function of i modulo the size.
 class Numbers : public ExampleSource {

@@ -18,7 +18,7 @@ class TrainerTest : public ::testing::Test {
  protected:
   RunState train(LineFit& fit, const TrainConfig& config, bool with_valid = true) {
     const auto alone = single_process();
-    const TrainFolder folder;
+    const TemporaryFolder folder;
     return train_in(folder.path(), fit, config, *alone, with_valid);
   }
   RunState train_in(const std::filesystem::path& folder, LineFit& fit, const TrainConfig& config, Communicator& ranks,
@@ -109,7 +109,7 @@ TEST_F(TrainerTest, RanksShareABatchAndLearnTheSame) {
   for (const int size : {2, 4}) {
     sink_.lines.clear();
     ThreadRanks ranks(size);
-    const TrainFolder folder;
+    const TemporaryFolder folder;
     std::vector<LineFit> fits(static_cast<size_t>(size));
     std::vector<RunState> states(fits.size());
     std::vector<std::thread> threads;
@@ -136,7 +136,7 @@ TEST_F(TrainerTest, RanksShareABatchAndLearnTheSame) {
 
 TEST_F(TrainerTest, AFailureOnOneRankEndsAllAndLeavesACheckpoint) {
   ThreadRanks ranks(2);
-  const TrainFolder folder;
+  const TemporaryFolder folder;
   LineFit fits[2];
   // Sample 30 belongs to rank 1 of step 8 (index 7): 28, 29 | 30, 31.
   fits[1].before = [](const Example& e) {
@@ -163,7 +163,7 @@ TEST_F(TrainerTest, ABatchMustBeShareable) {
   ThreadRanks ranks(3);
   ThreadRanks::Rank rank(ranks, 0);
   LineFit fit;
-  const TrainFolder folder;
+  const TemporaryFolder folder;
   EXPECT_THROW(train_in(folder.path(), fit, line_config(), rank), UsageError);
 }
 
@@ -224,11 +224,11 @@ TEST_F(TrainerTest, WritesWhatItSays) {
   config.keep = 2;
   config.sample_every = 20;
   const auto alone = single_process();
-  const TrainFolder folder;
+  const TemporaryFolder folder;
   const RunState state = train_in(folder.path(), fit, config, *alone);
   EXPECT_TRUE(std::filesystem::exists(folder.path() / "adapter/model.safetensors"));
   EXPECT_TRUE(std::filesystem::exists(folder.path() / "best/model.safetensors"));
-  const Json provenance = Json::parse(file_bytes(folder.path() / "adapter/provenance.json"));
+  const Json provenance = Json::parse(read_bytes(folder.path() / "adapter/provenance.json"));
   EXPECT_EQ(provenance["steps"], 40);
   EXPECT_EQ(provenance["config"]["lr"], "0.05");
   std::vector<int64_t> kept;

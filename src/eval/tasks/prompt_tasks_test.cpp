@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/files_test_util.h"
 #include "eval/eval_test_util.h"
 #include "eval/prompts/draw.h"
 #include "eval/prompts/reconstruct.h"
@@ -67,14 +68,14 @@ std::string name_of(const Case& c) {
   return name;
 }
 
-Bench bench(const test::EvalFolder& folder, const Case& c, ArmChoice choice) {
+Bench bench(const test::TemporaryFolder& folder, const Case& c, ArmChoice choice) {
   return Bench(c.task, folder.file("data.jsonl", c.data), c.params, std::move(choice));
 }
 
 TEST(PromptTasks, LinesHaveWhatReportsRead) {
   for (const Case& c : kCases) {
     SCOPED_TRACE(name_of(c));
-    const test::EvalFolder folder;
+    const test::TemporaryFolder folder;
     const Bench b = bench(folder, c,
                           {.methods = {"window", "icae"},
                            .budgets = {64},
@@ -101,7 +102,7 @@ TEST(PromptTasks, LinesHaveWhatReportsRead) {
 
 // A method that writes slots reads the text alone, once, and writes it again from the slots behind its own token.
 TEST(PromptTasks, ReconstructsFromSlots) {
-  const test::EvalFolder folder;
+  const test::TemporaryFolder folder;
   const Method& icae = method_named("icae");
   const FieldValues adapter = test::learned(icae, "llama_tied");  // 2 slots for 8 tokens
   const Bench b = bench(folder, kCases.back(), {.methods = {"icae"}, .params = {{"icae", adapter}}});
@@ -152,9 +153,9 @@ TEST(PromptTasks, ReconstructsFromSlots) {
 
 // Without a hint and without BOS the token of the task predicts the first token of the text.
 TEST(PromptTasks, ReconstructsWithoutAHint) {
-  const test::EvalFolder folder;
+  const test::TemporaryFolder folder;
   const Method& icae = method_named("icae");
-  const FieldValues adapter = {{"adapter", testing::TempDir() + "/adapter_without_bos"}};
+  const FieldValues adapter = {{"adapter", test::program_file("adapter_without_bos")}};
   const Model base = load_model(test::tiny_folder("llama_tied"), {.dtype = at::kFloat});
   icae.open_objective(base, "ae", {{"k", "2"}, {"ratio", "4"}, {"rank", "2"}, {"bos", "off"}}, 1)
       ->save(adapter.at("adapter"), Json::object());
@@ -188,7 +189,7 @@ TEST(PromptTasks, ReconstructsWithoutAHint) {
 TEST(PromptTasks, EnoughBudgetIsDense) {
   for (const Case& c : kCases) {
     SCOPED_TRACE(name_of(c));
-    const test::EvalFolder folder;
+    const test::TemporaryFolder folder;
     const Bench b = bench(folder, c, {.methods = {"dense", "window", "streaming-llm"}, .budgets = {4096}});
     ASSERT_EQ(b.arms.size(), 3u);
     for (size_t item = 0; item < b.run->items().size(); ++item) {
@@ -206,7 +207,7 @@ TEST(PromptTasks, EnoughBudgetIsDense) {
 TEST(PromptTasks, SameSeedSameItems) {
   for (const Case& c : kCases) {
     SCOPED_TRACE(name_of(c));
-    const test::EvalFolder folder;
+    const test::TemporaryFolder folder;
     const ArmChoice choice{.methods = {"dense"}};
     const Bench a = bench(folder, c, choice), b = bench(folder, c, choice);
     EXPECT_EQ(item_ids(*a.run), item_ids(*b.run));
@@ -217,7 +218,7 @@ TEST(PromptTasks, SameSeedSameItems) {
 // Query-agnostic reading: what is held when the context ends does not depend on the question. With the fact's age 0 the
 // needle is the last turn, so a window holds it.
 TEST(PromptTasks, SaysHowMuchOfTheNeedleIsKept) {
-  const test::EvalFolder folder;
+  const test::TemporaryFolder folder;
   const Bench b = bench(folder, kCases[0], {.methods = {"dense", "window"}, .budgets = {200}});
   EXPECT_EQ(b.run->run(0, b.arms[0], {}).at("needle_kept"), 1);
   EXPECT_EQ(b.run->run(0, b.arms[1], {}).at("needle_kept"), 0);  // depth 0 is out of the window's range
@@ -225,7 +226,7 @@ TEST(PromptTasks, SaysHowMuchOfTheNeedleIsKept) {
 }
 
 TEST(PromptTasks, LimitIsItemsPerCell) {
-  const test::EvalFolder folder;
+  const test::TemporaryFolder folder;
   DataFiles data("[eval] passkey", task_named("passkey").data(), {}, {});
   const auto run = task_named("passkey").prepare(
       {test::tiny_model("llama_tied"), data, {{"length", "400,500"}, {"depth", "0,100"}}, 3, 0});
@@ -233,14 +234,14 @@ TEST(PromptTasks, LimitIsItemsPerCell) {
 }
 
 TEST(PromptTasks, ShortDialoguesAreCounted) {
-  const test::EvalFolder folder;
+  const test::TemporaryFolder folder;
   const Bench b = bench(folder, {"dialogue", kDialogues, {}, false}, {.methods = {"dense"}});
   EXPECT_EQ(item_ids(*b.run), (std::vector<std::string>{"d1/turn=4", "d2/turn=3"}));
   EXPECT_EQ(b.run->settings().at("too_short"), 1);
 }
 
 TEST(PromptTasks, RefuseWhatMakesNoSense) {
-  const test::EvalFolder folder;
+  const test::TemporaryFolder folder;
   const auto refuse = [&](const char* task, const char* data, FieldValues params) {
     bench(folder, {task, data, std::move(params), false}, {.methods = {"dense"}});
   };
@@ -269,7 +270,7 @@ const char* kTalk =
 
 // Slots are taken out between reading and question where the memory can do that, and the line says where it cannot.
 TEST(PromptTasks, ProbesAskAgainWithoutSlots) {
-  const test::EvalFolder folder;
+  const test::TemporaryFolder folder;
   Bench b("dialogue", folder.file("data.jsonl", kTalk),
           {{"what", "probes"},
            {"probes", "attribution,response,utterance"},
@@ -304,7 +305,7 @@ TEST(PromptTasks, ProbesAskAgainWithoutSlots) {
 }
 
 TEST(PromptTasks, ReplyFiguresOfTheWholeSet) {
-  const test::EvalFolder folder;
+  const test::TemporaryFolder folder;
   const Bench b = bench(folder, {"dialogue", kDialogues, {}, false}, {.methods = {"dense"}});
   const Json a = line("i am am here", "the cat sat on the mat", 0), c = line("i am there", "a dog", 0.5);
   const Metrics metrics = b.run->metrics({&a, &c});

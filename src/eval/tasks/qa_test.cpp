@@ -102,7 +102,7 @@ TEST(Qa, QueryAwareReadsContextAndQuestionInOneFeed) {
 
 // HotpotQA's facts: what the memory holds of them, and the answer with it.
 TEST(Qa, SupportingFactsAreTheSentencesThatAreHeld) {
-  const test::EvalFolder folder;
+  const test::TemporaryFolder folder;
   const auto file = folder.file(
       "facts.jsonl",
       R"({"id":"a","context":[["Oslo",["Oslo is an old city by the sea."," It lies at the end of a long fjord."]],)"

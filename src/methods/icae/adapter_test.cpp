@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
 
 #include "io/safetensors.h"
 #include "methods/icae/icae.h"
@@ -21,7 +20,7 @@ class Icae17Adapter : public testing::Test {
     adapter_.settings.before = "5 6";
     save_adapter(adapter_, path(), at::kFloat, {{"steps", 3}});
   }
-  fs::path path() const { return folder_.path / "adapter"; }
+  fs::path path() const { return folder_.path() / "adapter"; }
   template <class E>
   void expect_refused(const Model& model, const std::vector<std::string>& words) const {
     try {
@@ -44,7 +43,7 @@ class Icae17Adapter : public testing::Test {
     write_safetensors(path() / "icae.safetensors", tensors, metadata);
   }
 
-  test::Folder folder_;
+  test::TemporaryFolder folder_;
   Model model_ = test::tiny_model("llama_tied");
   Adapter adapter_ = test::random_adapter(model_);
 };
@@ -128,8 +127,8 @@ TEST_F(Icae17Adapter, DamagedFoldersAreRefused) {
     save_adapter(adapter_, path(), at::kFloat, {});
   }
   // LoRA of one save beside the table of another.
-  save_adapter(test::random_adapter(model_, adapter_.settings, 9), folder_.path / "other", at::kFloat, {});
-  fs::copy_file(folder_.path / "other/adapter_model.safetensors", path() / "adapter_model.safetensors",
+  save_adapter(test::random_adapter(model_, adapter_.settings, 9), folder_.path() / "other", at::kFloat, {});
+  fs::copy_file(folder_.path() / "other/adapter_model.safetensors", path() / "adapter_model.safetensors",
                 fs::copy_options::overwrite_existing);
   expect_refused<InputError>(model_, {"different saves"});
   fs::remove(path() / "icae.safetensors");

@@ -125,7 +125,7 @@ class LossSink : public MetricsSink {
 TEST_F(IcaeGolden, TrainingCurve) {
   IcaeObjective ae = objective({});
   const TwoTexts source({ids("text.0"), ids("text.1")});
-  const test::Folder folder;
+  const test::TemporaryFolder folder;
   const auto ranks = single_process();
   TrainConfig config;
   config.steps = 20;
@@ -138,7 +138,7 @@ TEST_F(IcaeGolden, TrainingCurve) {
   config.log_every = 1;
   config.eval_every = config.save_every = 0;
   LossSink sink;
-  Trainer(ae, source, nullptr, *ranks, config, {.folder = folder.path / "run"}, {&sink}).run();
+  Trainer(ae, source, nullptr, *ranks, config, {.folder = folder.path() / "run"}, {&sink}).run();
   const at::Tensor curve = file_->tensor("curve");
   ASSERT_EQ(static_cast<int64_t>(sink.losses.size()), curve.numel());
   for (int64_t step = 0; step < curve.numel(); ++step)

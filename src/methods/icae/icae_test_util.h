@@ -2,12 +2,12 @@
 #pragma once
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "base/files_test_util.h"
 #include "memory/compressor.h"
 #include "methods/icae/adapter.h"
 #include "methods/icae/encoder.h"
@@ -70,18 +70,5 @@ inline void read_fixed_spans(Reader& reader, const at::Tensor& slots, int64_t to
   for (int64_t rest = tokens; rest > 0; rest -= 12) spans.push_back(std::min<int64_t>(rest, 12));
   reader.read_embeddings(slots, spans, tokens);
 }
-
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "steno.XXXXXX").string();
-    if (!mkdtemp(pattern.data())) throw std::runtime_error("no temporary folder");
-    path = pattern;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::filesystem::path path;
-};
 
 }  // namespace steno::icae::test

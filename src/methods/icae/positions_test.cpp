@@ -129,10 +129,10 @@ TEST_P(IcaeEnhanced, ReadingEqualsTheTrainedSequence) {
     reader->read_slots(written);
     const at::Tensor first = reader->begin(ReaderTask::reconstruct, LogitRows::last).logits;
     // Saved and loaded on the way.
-    const test::Folder folder;
-    reader->save((folder.path / "reader").string(), {});
+    const test::TemporaryFolder folder;
+    reader->save((folder.path() / "reader").string(), {});
     const auto loaded = compressor.open_reader();
-    loaded->load((folder.path / "reader").string(), {});
+    loaded->load((folder.path() / "reader").string(), {});
     const at::Tensor rest = loaded->feed(text_, LogitRows::all).logits;
     close(at::cat({first, rest}, 0), trained(layout).narrow(0, 9, 32));
   }

@@ -55,9 +55,9 @@ TEST_P(IcaeReader, Icae20CachedSlotsGiveTheSameAnswer) {
     tensors.emplace_back(std::to_string(i), fresh[i].tensors[0].second);
   }
   EXPECT_EQ(bytes, 3 * 3 * model_.decoder->config().d_model * 4) << "K * d * b";
-  const test::Folder folder;
-  write_safetensors(folder.path / "slots.safetensors", tensors);
-  const auto file = SafetensorsFile::open(folder.path / "slots.safetensors");
+  const test::TemporaryFolder folder;
+  write_safetensors(folder.path() / "slots.safetensors", tensors);
+  const auto file = SafetensorsFile::open(folder.path() / "slots.safetensors");
   std::vector<SpanSlots> cached;
   for (size_t i = 0; i < fresh.size(); ++i)
     cached.push_back({{{"slots", file->tensor(std::to_string(i))}}, fresh[i].source_tokens});
@@ -100,8 +100,8 @@ TEST_P(IcaeReader, SavedAndForkedReadersGoOnWithTheSameBits) {
   reader->read_slots(compressor_.compress(cut_fixed(text_, 12)));
   reader->begin(ReaderTask::reconstruct, LogitRows::none);
   reader->feed(std::span(text_).first(3), LogitRows::none);
-  const test::Folder folder;
-  const std::string path = (folder.path / "reader.safetensors").string();
+  const test::TemporaryFolder folder;
+  const std::string path = (folder.path() / "reader.safetensors").string();
   reader->save(path, {{"model", "a"}});
   const auto loaded = open();
   EXPECT_THROW(loaded->load(path, {{"model", "b"}}), InputError);

@@ -95,8 +95,8 @@ TEST_F(IcaeStreams, TheTemplateIsReadAsItIsAndBosOpensTheFirstSpan) {
 }
 
 TEST_F(IcaeStreams, SlotsSurviveSavingAndForking) {
-  const test::Folder folder;
-  const std::string path = (folder.path / "stream.safetensors").string();
+  const test::TemporaryFolder folder;
+  const std::string path = (folder.path() / "stream.safetensors").string();
   for (const size_t fed : {size_t{5}, size_t{24}, size_t{31}}) {
     IcaeStream stream = open();
     stream.feed(std::span(text_).first(fed), LogitRows::none, {});
@@ -126,9 +126,9 @@ TEST_F(IcaeStreams, ExpectedSlotsAreTheMostThatAreKept) {
   Settings settings = test::small_settings();
   settings.before = "40 41 42";
   settings.bos = 101;
-  const test::Folder folder;
-  save_adapter(test::random_adapter(model_, settings), folder.path, at::kFloat, {});
-  const StreamOptions options{.params = {{"adapter", folder.path.string()}}};
+  const test::TemporaryFolder folder;
+  save_adapter(test::random_adapter(model_, settings), folder.path(), at::kFloat, {});
+  const StreamOptions options{.params = {{"adapter", folder.path().string()}}};
   for (const bool with_template : {false, true}) {
     const auto stream = icae_method()->open_stream(model_.decoder, options);
     std::vector<TokenId> fed = with_template ? std::vector<TokenId>{40, 41, 42} : std::vector<TokenId>{7, 8, 9};

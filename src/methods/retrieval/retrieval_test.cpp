@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "base/files_test_util.h"
 #include "methods/method_test_util.h"
 #include "methods/retrieval/bm25.h"
 
@@ -188,7 +189,7 @@ TEST(Retrieval, AnswersContinueAfterSaveAndFork) {
     return at::cat(logits);
   };
   say(*stream, 0, 3);
-  const std::string path = testing::TempDir() + "/retrieval_answer.safetensors";
+  const std::string path = test::program_file("retrieval_answer.safetensors");
   stream->save(path);
   const auto loaded = retrieval_method()->open_stream(decoder, retrieval());
   loaded->load(path);

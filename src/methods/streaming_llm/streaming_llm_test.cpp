@@ -5,6 +5,7 @@
 
 #include <numeric>
 
+#include "base/files_test_util.h"
 #include "methods/method_test_util.h"
 
 namespace steno {
@@ -307,7 +308,7 @@ TEST(StreamingLlm, TheTokenCounterIsSaved) {
   const at::Tensor packed = PackedReference(*decoder, 2, 8, false).read(ids);
   for (const char* positions : {"packed", "gaps"}) {
     const auto options = streaming(2, 6, positions, "attend-first", 5);
-    const std::string path = testing::TempDir() + "/counter.safetensors";
+    const std::string path = test::program_file("counter.safetensors");
     const auto first = open(decoder, options);
     feed_all(*first, std::span(ids).first(43));
     first->save(path);
@@ -415,7 +416,7 @@ TEST(StreamingLlm, AReservedStreamIsSavedAndForked) {
   const auto ids = test::random_ids(*decoder, 120, 24);
   for (const char* positions : {"packed", "gaps"}) {
     const auto options = streaming(2, 12, positions, "attend-first", 5);
-    const std::string path = testing::TempDir() + "/reserved.safetensors";
+    const std::string path = test::program_file("reserved.safetensors");
     const auto first = open(decoder, options);
     first->feed(std::span(ids).first(80), LogitRows::none);
     first->reserve(9);
