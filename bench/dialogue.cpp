@@ -4,8 +4,9 @@
 
 #include "base/error.h"
 #include "base/process.h"
-#include "io/records.h"
+#include "bench/heap.h"
 #include "io/chat_format.h"
+#include "io/records.h"
 #include "methods/method.h"
 
 namespace steno {
@@ -87,20 +88,21 @@ json dialogue_curve(const std::shared_ptr<const Decoder>& decoder, const std::st
   }
   std::unique_ptr<Stream> young;
   json curve = json::array();
-  int64_t warm_rss = 0, top_rss = 0;
+  int64_t warm_rss = 0, top_rss = 0, warm_heap = 0, top_heap = 0;
   for (size_t done = 0; done < turns.size();) {
     const double cost = read(*stream, done);
     done = std::min(done + step, turns.size());
     if (!young && done >= warm) young = stream->fork();
-    const int64_t rss = rss_bytes();
+    const int64_t rss = rss_bytes(), heap = heap_bytes();
     if (done <= warm)
-      warm_rss = rss;
+      warm_rss = rss, warm_heap = heap;
     else
-      top_rss = std::max(top_rss, rss);
+      top_rss = std::max(top_rss, rss), top_heap = std::max(top_heap, heap);
     curve.push_back({{"turn", done},
                      {"tokens", stream->tokens_seen()},
                      {"s_per_token", cost},
                      {"rss_bytes", rss},
+                     {"heap_bytes", heap},
                      {"slots", stream->accounting().slots}});
   }
   // Both in turns, so that a machine that slows down slows both.
@@ -121,6 +123,8 @@ json dialogue_curve(const std::shared_ptr<const Decoder>& decoder, const std::st
           {"drift", median(ratios)},
           {"rss_bytes_warm", warm_rss},
           {"rss_bytes_most", top_rss},
+          {"heap_bytes_warm", warm_heap},
+          {"heap_bytes_most", top_heap},
           {"rss_growth", static_cast<double>(top_rss - warm_rss) / static_cast<double>(warm_rss)},
           {"curve", curve}};
 }
