@@ -62,7 +62,8 @@ struct Block<GgmlType::Q4_1> {
       return _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), static_cast<__mmask16>((1 << count) - 1), every_fifth,
                                          p, 4);
     const auto words = [&](int64_t i) { return _mm512_loadu_si512(p + i * 64); };
-    // Lanes 0-6 stand in the first two registers, 7-12 in the next two, the rest in the fifth.
+    // Lanes 0-6 stand in the first two registers, 7-12 in the next two, the rest in the fifth; a permute takes an index
+    // modulo the words that it reads.
     const __m512i low = _mm512_permutex2var_epi32(words(0), every_fifth, words(1));
     const __m512i middle = _mm512_permutex2var_epi32(words(2), every_fifth, words(3));
     const __m512i most = _mm512_mask_blend_epi32(0x1F80, low, middle);

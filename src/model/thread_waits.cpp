@@ -75,7 +75,7 @@ class ParkedTeam {
   const auto crowded = [&] { return threads + runnable() - runnable_here() > cpus ? 1.0 : 0.0; };
   std::optional<ParkedTeam> parked;
   // Of the last looks, the later the heavier.
-  for (double busy = crowded();; busy = 0.6 * busy + 0.4 * crowded()) {
+  for (double busy = 0;; busy = 0.6 * busy + 0.4 * crowded()) {
     // The library counts the main thread, the parked team and our own: together more than the cores.
     if (!parked && busy > 0.5) parked.emplace(std::max(2, cpus - threads + 2));
     if (parked && busy < 0.1) parked.reset();
