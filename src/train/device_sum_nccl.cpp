@@ -1,5 +1,5 @@
 #include <ATen/ATen.h>
-#include <c10/cuda/CUDAGuard.h>
+#include <c10/core/DeviceGuard.h>
 #include <torch/csrc/cuda/nccl.h>
 
 #include <exception>
@@ -12,10 +12,12 @@ namespace {
 
 namespace nccl = torch::cuda::nccl;
 
+// Guards of any device, not c10::cuda::CUDAGuard: whose inline functions would want the CUDA runtime library.
+
 class NcclSum : public DeviceSum {
  public:
   NcclSum(int rank, int size, at::Device device, const nccl::ncclUniqueId& id) : device_(device) {
-    const c10::cuda::CUDAGuard on(device_);
+    const c10::DeviceGuard on(device_);
     communicator_ = nccl::comm_init_rank(size, id, rank);
   }
   ~NcclSum() override {
@@ -24,7 +26,7 @@ class NcclSum : public DeviceSum {
   }
 
   void sum(at::Tensor& values) override try {
-    const c10::cuda::CUDAGuard on(device_);
+    const c10::DeviceGuard on(device_);
     std::vector<at::Tensor> outputs = {values};
     nccl::all_reduce({values}, outputs, /*op=sum*/ 0, {}, {communicator_});
   } catch (const c10::Error& error) {
@@ -41,7 +43,7 @@ class NcclSum : public DeviceSum {
 std::unique_ptr<DeviceSum> open_device_sum(int rank, int size, at::Device device,
                                            const std::function<void(void*, size_t)>& broadcast) {
   if (!device.is_cuda()) return nullptr;
-  if (!device.has_index()) device.set_index(c10::cuda::current_device());
+  if (!device.has_index()) device.set_index(c10::impl::VirtualGuardImpl(device.type()).getDevice().index());
   try {
     nccl::ncclUniqueId id;
     if (rank == 0) nccl::get_unique_id(id);
