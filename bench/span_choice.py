@@ -26,12 +26,13 @@ import tempfile
 RULES = ("bm25", "attention", "order")
 
 
-def records(path, sources, limit):
+def records(path, sources, words, limit):
     if path.suffix == ".zst":
         lines = subprocess.run(["zstd", "-dcq", path], capture_output=True, check=True).stdout.decode().splitlines()
     else:
         lines = path.read_text().splitlines()
-    found = [r for r in map(json.loads, lines) if not sources or r["source"] in sources]
+    found = [r for r in map(json.loads, lines)
+             if (not sources or r["source"] in sources) and (not words or len(r["context"].split()) <= words)]
     return found[:limit] if limit else found
 
 
@@ -61,6 +62,7 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--room", type=int, default=512, help="positions that spans may take")
     parser.add_argument("--source", action="append", help="only records of this source; may be repeated")
+    parser.add_argument("--words", type=int, default=0, help="only contexts of at most so many words")
     parser.add_argument("--limit", type=int, default=0, help="the first so many contexts")
     parser.add_argument("--questions", type=int, default=0, help="the first so many questions of a context")
     parser.add_argument("--max-new-tokens", type=int, default=32)
@@ -78,7 +80,7 @@ def main():
     lines, skipped = [], 0
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        for record in records(args.data, args.source, args.limit):
+        for record in records(args.data, args.source, args.words, args.limit):
             questions = record["qas"][:args.questions or None]
             (folder / "text").write_text(record["context"])
             for name, more in (("kept", ["--keep-text"]), ("blind", [])):
