@@ -36,6 +36,11 @@ def records(path, sources, words, limit):
     return found[:limit] if limit else found
 
 
+def spread(items, count):
+    """`count` items from all over the list (questions come in the order of the story); all of them for 0."""
+    return [items[i * len(items) // count] for i in range(count)] if 0 < count < len(items) else items
+
+
 def normalised(text):
     text = "".join(c for c in text.lower() if c not in string.punctuation)
     return re.sub(r"\b(a|an|the)\b", " ", text).split()
@@ -64,7 +69,7 @@ def main():
     parser.add_argument("--source", action="append", help="only records of this source; may be repeated")
     parser.add_argument("--words", type=int, default=0, help="only contexts of at most so many words")
     parser.add_argument("--limit", type=int, default=0, help="the first so many contexts")
-    parser.add_argument("--questions", type=int, default=0, help="the first so many questions of a context")
+    parser.add_argument("--questions", type=int, default=0, help="so many questions of a context, from all over it")
     parser.add_argument("--max-new-tokens", type=int, default=32)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--out", type=pathlib.Path, help="one JSON line per question and rule")
@@ -81,7 +86,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         for record in records(args.data, args.source, args.words, args.limit):
-            questions = record["qas"][:args.questions or None]
+            questions = spread(record["qas"], args.questions)
             (folder / "text").write_text(record["context"])
             for name, more in (("kept", ["--keep-text"]), ("blind", [])):
                 steno("compress", folder / "text", "-o", folder / name, "--force", "--set", f"adapter={args.adapter}", *more)
