@@ -12,8 +12,7 @@ namespace {
 
 namespace nccl = torch::cuda::nccl;
 
-// Guards of any device, not c10::cuda::CUDAGuard: whose inline functions would want the CUDA runtime library.
-
+// c10::DeviceGuard, not c10::cuda::CUDAGuard, whose inline functions would want the CUDA runtime library.
 class NcclSum : public DeviceSum {
  public:
   NcclSum(int rank, int size, at::Device device, const nccl::ncclUniqueId& id) : device_(device) {
