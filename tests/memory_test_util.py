@@ -10,10 +10,9 @@ import struct
 import subprocess
 import sys
 import tempfile
-import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-STENO = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else ROOT / "build/release/steno").resolve()
+from program_test_util import ROOT, STENO, CliTest
+
 MAKE_ADAPTER = pathlib.Path(sys.argv.pop(1) if len(sys.argv) > 1 else ROOT / "build/release/tests/make_adapter").resolve()
 MODEL = ROOT / "tests/data/stories260K"
 TEXT = (ROOT / "LICENSE").read_text()
@@ -34,7 +33,7 @@ def header_of(path):
     return json.loads(data[8:8 + length])
 
 
-class MemoryTest(unittest.TestCase):
+class MemoryTest(CliTest):
     @classmethod
     def setUpClass(cls):
         cls.shared = tempfile.TemporaryDirectory()
@@ -48,15 +47,8 @@ class MemoryTest(unittest.TestCase):
         cls.shared.cleanup()
 
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
+        super().setUp()
         self.one, self.two = self.file("one.txt", ONE), self.file("two.txt", TWO)
-
-    def file(self, name, content):
-        path = self.folder / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
 
     def run_json(self, *arguments, **options):
         result = steno(*arguments, "--json", **options)
@@ -66,14 +58,6 @@ class MemoryTest(unittest.TestCase):
     def compress(self, out, *arguments, adapter=None, **options):
         return self.run_json("compress", *arguments, "-o", out, "--set", f"adapter={adapter or self.adapter}", *COMMON,
                              **options)
-
-    def assertFails(self, result, code, *parts):
-        """One line on standard error that names what is wrong, nothing on standard output, the documented exit code."""
-        self.assertEqual(result.returncode, code, result.stderr + result.stdout)
-        self.assertEqual(result.stdout, "")
-        self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
-        for part in parts:
-            self.assertIn(str(part), result.stderr)
 
     def assertOnlyFiles(self, *names):
         """No temporary file and no lock is left."""

@@ -39,8 +39,8 @@ class CliTest(FolderTest):
 
     def assertFails(self, result, code, *parts):
         """One line on standard error that names what is wrong, nothing on standard output, the documented exit code."""
-        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertEqual(result.returncode, code, result.stderr + result.stdout)
         self.assertEqual(result.stdout, "")
         self.assertEqual(len(result.stderr.strip().splitlines()), 1, result.stderr)
         for part in parts:
-            self.assertIn(part, result.stderr)
+            self.assertIn(str(part), result.stderr)
