@@ -12,13 +12,12 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-STENO = (pathlib.Path(sys.argv.pop(1)) if len(sys.argv) > 1 else ROOT / "build/release/steno").resolve()
+from program_test_util import ROOT, STENO, FolderTest
+
 MODEL = ROOT / "tests/data/stories260K"
 TEXT = ROOT / "tests/data/stories260K/README.md"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -66,7 +65,7 @@ def checkpoints(out):
     return sorted((out / "checkpoints").glob("step-*.safetensors"))
 
 
-class TrainTest(unittest.TestCase):
+class TrainTest(FolderTest):
     @classmethod
     def setUpClass(cls):
         cls.shared = tempfile.TemporaryDirectory()
@@ -80,9 +79,7 @@ class TrainTest(unittest.TestCase):
         cls.shared.cleanup()
 
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
+        super().setUp()
         self.out = self.folder / "run"
 
     def assertFails(self, result, code, *parts):
