@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/heap.h"
 #include "base/process.h"
-#include "bench/heap.h"
 #include "io/chat_format.h"
 #include "io/records.h"
 #include "methods/method.h"

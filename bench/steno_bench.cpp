@@ -14,7 +14,6 @@
 //
 // Token ids are pseudo-random unless --text names a file; speed does not depend on them.
 #include <ATen/Parallel.h>
-#include <malloc.h>
 
 #include <CLI/CLI.hpp>
 #include <fstream>
@@ -22,6 +21,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/heap.h"
 #include "base/process.h"
 #include "base/random.h"
 #include "bench/dialogue.h"
@@ -223,12 +223,7 @@ int main(int argc, char** argv) {
     yield_cores_when_busy();
     json result;
     const bool trains = what == "train";
-    // Large scratch tensors come and go with every chunk; keep their pages instead of returning them to the system.
-    if (!trains) {
-      mallopt(M_MMAP_THRESHOLD, 1 << 30);
-      mallopt(M_TRIM_THRESHOLD, 1 << 30);
-      mallopt(M_TOP_PAD, 64 << 20);
-    }
+    if (!trains) keep_freed_pages();
     const Model loaded = load_model(model, {.keep_quantised = !trains});
     const auto& decoder = loaded.decoder;
     sizes.repeats = repeats;
